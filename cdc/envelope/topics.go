@@ -1,0 +1,52 @@
+package envelope
+
+import (
+	"fmt"
+	"strings"
+)
+
+// MaxTopicName is Kafka's limit for a topic's name, in bytes.
+const MaxTopicName = 249
+
+// Topics names the topics of one stream. Its value is the stream's prefix, which is also the stream's name.
+type Topics string
+
+// The stream's own topics.
+func (t Topics) Transaction() string { return string(t) + ".transaction" }
+func (t Topics) Checkpoint() string  { return string(t) + ".checkpoint" }
+func (t Topics) Truncate() string    { return string(t) + ".truncate" }
+func (t Topics) Message() string     { return string(t) + ".message" }
+func (t Topics) Status() string      { return string(t) + ".status" }
+
+// View holds a view's results, State the processor's position for it.
+func (t Topics) View(view string) string  { return string(t) + ".view-" + view }
+func (t Topics) State(view string) string { return string(t) + ".state-" + view }
+
+// Table names the topic of a table's events. Characters that Kafka refuses become an underscore, so two tables may
+// share a name: the producer refuses that.
+func (t Topics) Table(schema, table string) (string, error) {
+	name := string(t) + "." + legal(schema) + "." + legal(table)
+	if len(name) > MaxTopicName {
+		return "", fmt.Errorf("the topic of table %s.%s would have %d characters and Kafka allows %d: use a shorter prefix than %q",
+			schema, table, len(name), MaxTopicName, string(t))
+	}
+	return name, nil
+}
+
+// CheckPrefix refuses a prefix that Kafka would refuse as part of a topic's name.
+func CheckPrefix(prefix string) error {
+	if prefix == "" || prefix != legal(prefix) || len(prefix) > 100 {
+		return fmt.Errorf("the prefix %q cannot be part of a Kafka topic's name: use 1 to 100 letters, digits, dots, dashes and underscores", prefix)
+	}
+	return nil
+}
+
+func legal(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '_'
+	}, name)
+}

@@ -1,0 +1,105 @@
+package envelope
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/livedb/livedb/cdc"
+)
+
+// Record headers. Numbers are decimal text.
+const (
+	// HeaderSeq carries the event's seq; a tombstone repeats its delete's.
+	HeaderSeq = "livedb.seq"
+	// HeaderPosition carries the event's cdc.Position.
+	HeaderPosition = "livedb.position"
+	// HeaderNewKey and HeaderOldKey stand on the delete and the insert of a key change.
+	HeaderNewKey = "__debezium.newkey"
+	HeaderOldKey = "__debezium.oldkey"
+)
+
+// TransactionRecord is the value of a record of <prefix>.transaction: the order of what one Kafka transaction holds.
+// There is one such record per Kafka transaction that holds events. Read in sequence, the entries' seq ranges are
+// 1..n without gap.
+type TransactionRecord struct {
+	Version int                `json:"version"`
+	Epoch   uint32             `json:"epoch"`
+	Topics  []string           `json:"topics"`  // named by index in the entries' counts
+	Entries []TransactionEntry `json:"entries"` // in commit order
+}
+
+// TransactionEntry is one Postgres transaction, or one part of a split one.
+type TransactionEntry struct {
+	XID    uint32        `json:"xid"`
+	Commit cdc.CommitLSN `json:"commit_lsn"`
+	End    cdc.EndLSN    `json:"end_lsn"` // 0/0 in every part but the last
+	TimeUS int64         `json:"ts_us"`   // commit time, microseconds since 1970, by the source's clock
+	First  uint64        `json:"first"`   // seq of its first event here
+	Last   uint64        `json:"last"`    // seq of its last event here
+	Starts bool          `json:"starts"`  // false in every part but the first of a split transaction
+	Ends   bool          `json:"ends"`    // false in every part but the last
+	Counts []TopicCount  `json:"counts"`
+}
+
+// Time returns the commit time.
+func (e *TransactionEntry) Time() time.Time { return time.UnixMicro(e.TimeUS).UTC() }
+
+// TopicCount says how many of an entry's events stand in a topic. Tombstones are not counted.
+type TopicCount struct {
+	Topic  int    // index into TransactionRecord.Topics
+	Events uint64 // at least 1
+}
+
+// MarshalJSON writes the pair [topic, events].
+func (c TopicCount) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "[%d,%d]", c.Topic, c.Events), nil
+}
+
+// UnmarshalJSON reads the pair [topic, events].
+func (c *TopicCount) UnmarshalJSON(data []byte) error {
+	var pair [2]uint64
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return err
+	}
+	c.Topic, c.Events = int(pair[0]), pair[1]
+	return nil
+}
+
+// ParseTransaction reads a record of <prefix>.transaction and refuses one whose entries do not add up.
+func ParseTransaction(value []byte) (*TransactionRecord, error) {
+	var r TransactionRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		return nil, fmt.Errorf("transaction record: %w", err)
+	}
+	if r.Version != 1 {
+		return nil, fmt.Errorf("transaction record: version %d is not known to this LiveDB", r.Version)
+	}
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		var n uint64
+		for _, c := range e.Counts {
+			if c.Topic < 0 || c.Topic >= len(r.Topics) || c.Events == 0 {
+				return nil, fmt.Errorf("transaction record: entry %s counts %d events in topic number %d of %d", e.Commit, c.Events, c.Topic, len(r.Topics))
+			}
+			n += c.Events
+		}
+		if e.First == 0 || e.Last < e.First || n != e.Last-e.First+1 {
+			return nil, fmt.Errorf("transaction record: entry %s holds seq %d to %d but counts %d events", e.Commit, e.First, e.Last, n)
+		}
+		if i > 0 && e.First != r.Entries[i-1].Last+1 {
+			return nil, fmt.Errorf("transaction record: entry %s starts at seq %d after %d", e.Commit, e.First, r.Entries[i-1].Last)
+		}
+	}
+	return &r, nil
+}
+
+// ParseSeq reads the value of HeaderSeq.
+func ParseSeq(header []byte) (uint64, error) {
+	seq, err := strconv.ParseUint(string(header), 10, 64)
+	if err != nil || seq == 0 {
+		return 0, fmt.Errorf("header %s is %q, not a seq", HeaderSeq, header)
+	}
+	return seq, nil
+}

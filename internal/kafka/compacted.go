@@ -1,0 +1,75 @@
+package kafka
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// barrierKey is the key of every barrier record: one fixed key of its own, so that barriers neither replace a real
+// record nor fill the topic.
+const barrierKey = "barrier"
+
+// barrierTimeout bounds the reading of a compacted topic.
+const barrierTimeout = 2 * time.Minute
+
+// ReadCompacted returns the last value per key of a compacted topic's partition 0. It writes a barrier through the
+// producer, in a transaction of its own, and reads with read_committed until it meets it: offsets cannot tell where the
+// committed records end. It needs memory for one value per key.
+func ReadCompacted(ctx context.Context, client sarama.Client, p *Producer, topic string) (map[string][]byte, error) {
+	var random [16]byte
+	rand.Read(random[:]) // never fails
+	nonce := hex.EncodeToString(random[:])
+
+	if err := p.Begin(); err != nil {
+		return nil, err
+	}
+	p.Send(&sarama.ProducerMessage{Topic: topic, Partition: 0, Key: sarama.StringEncoder(barrierKey), Value: sarama.StringEncoder(nonce)})
+	if err := p.Commit(); err != nil {
+		return nil, fmt.Errorf("write a barrier to topic %s: %w", topic, err)
+	}
+	return readUntil(ctx, client, topic, nonce)
+}
+
+func readUntil(ctx context.Context, client sarama.Client, topic, nonce string) (map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, barrierTimeout)
+	defer cancel()
+	consumer, err := sarama.NewConsumerFromClient(client)
+	if err != nil {
+		return nil, fmt.Errorf("read topic %s: %w", topic, err)
+	}
+	defer consumer.Close()
+	partition, err := consumer.ConsumePartition(topic, 0, sarama.OffsetOldest)
+	if err != nil {
+		return nil, fmt.Errorf("read topic %s: %w", topic, err)
+	}
+	defer partition.AsyncClose()
+
+	last := map[string][]byte{}
+	for {
+		select {
+		case m, open := <-partition.Messages():
+			switch {
+			case !open:
+				return nil, fmt.Errorf("read topic %s: the consumer stopped", topic)
+			case string(m.Key) != barrierKey:
+				last[string(m.Key)] = m.Value
+				if m.Value == nil {
+					delete(last, string(m.Key))
+				}
+			case string(m.Value) == nonce:
+				return last, nil
+			}
+		case err := <-partition.Errors():
+			if err != nil {
+				return nil, fmt.Errorf("read topic %s: %w", topic, err)
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read topic %s up to a barrier: %w", topic, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Limits of the transactional producer.
+const (
+	transactionTimeout = 5 * time.Minute // the broker aborts an open transaction after it
+	commitTimeout      = 60 * time.Second
+	fenceTimeout       = 60 * time.Second // for InitProducerID, which waits for the older transaction's end
+)
+
+// ErrOutcomeUnknown says that a commit may or may not have happened. Whoever sees it drops the producer and reads what
+// Kafka holds; sending again would double.
+var ErrOutcomeUnknown = errors.New("the outcome of a kafka transaction is unknown")
+
+// Producer is a transactional producer. One goroutine uses it; after any error it is good for Close alone.
+type Producer struct {
+	async   sarama.AsyncProducer
+	drained sync.WaitGroup
+
+	mu  sync.Mutex
+	err error // the first record that failed
+}
+
+// OpenProducer opens the producer of a transactional id. This fences every older one of the id, and ends its open
+// transaction: what is read afterwards is the truth. The settings must come from Config.Sarama.
+func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Producer, error) {
+	s := c.Sarama()
+	s.Producer.Idempotent = true
+	s.Net.MaxOpenRequests = 1
+	s.Producer.Transaction.ID = transactionalID
+	s.Producer.Transaction.Timeout = transactionTimeout
+	// sarama repeats EndTxn by itself with the same epoch; a late copy may commit the next transaction's first half.
+	s.Producer.Transaction.Retry.Max = 5
+	s.Producer.Transaction.Retry.Backoff = 10 * time.Millisecond
+	s.ChannelBufferSize = 1024
+
+	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
+	defer cancel()
+	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
+		async, err := newAsyncProducer(ctx, c.Brokers, s)
+		if err == nil {
+			p := &Producer{async: async}
+			p.drain()
+			return p, nil
+		}
+		// The older transaction of this id is still being ended.
+		if !errors.Is(err, sarama.ErrConcurrentTransactions) {
+			return nil, fmt.Errorf("open the transactional producer %s: %w", transactionalID, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open the transactional producer %s: its older transaction has not ended: %w", transactionalID, err)
+		case <-time.After(backoff):
+		}
+	}
+}
+
+func newAsyncProducer(ctx context.Context, brokers []string, s *sarama.Config) (sarama.AsyncProducer, error) {
+	type answer struct {
+		async sarama.AsyncProducer
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() { // bounded by sarama's own time limits
+		async, err := sarama.NewAsyncProducer(brokers, s)
+		answered <- answer{async, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.async, a.err
+	case <-ctx.Done():
+		go func() {
+			if a := <-answered; a.err == nil {
+				a.async.AsyncClose()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+// drain empties sarama's two channels, without which CommitTxn would wait for ever.
+func (p *Producer) drain() {
+	p.drained.Add(2)
+	go func() {
+		defer p.drained.Done()
+		for range p.async.Successes() {
+		}
+	}()
+	go func() {
+		defer p.drained.Done()
+		for failed := range p.async.Errors() {
+			p.mu.Lock()
+			if p.err == nil {
+				p.err = fmt.Errorf("produce to topic %s: %w", failed.Msg.Topic, failed.Err)
+			}
+			p.mu.Unlock()
+		}
+	}()
+}
+
+// Begin opens a transaction.
+func (p *Producer) Begin() error {
+	if err := p.async.BeginTxn(); err != nil {
+		return fmt.Errorf("begin a kafka transaction: %w", err)
+	}
+	return nil
+}
+
+// Send adds a record to the open transaction. It returns before the record is sent; Commit tells of failures.
+func (p *Producer) Send(m *sarama.ProducerMessage) { p.async.Input() <- m }
+
+// Commit ends the open transaction. An error that is ErrOutcomeUnknown may hide a commit; after any other, nothing was
+// committed. Commit returns within a minute, even if the broker does not answer.
+func (p *Producer) Commit() error {
+	committed := make(chan error, 1)
+	go func() { committed <- p.async.CommitTxn() }()
+	watchdog := time.NewTimer(commitTimeout)
+	defer watchdog.Stop()
+	select {
+	case err := <-committed:
+		if err == nil {
+			return nil
+		}
+		p.mu.Lock()
+		first := p.err
+		p.mu.Unlock()
+		if first != nil {
+			return first
+		}
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case <-watchdog.C:
+		return fmt.Errorf("%w: no answer within %s", ErrOutcomeUnknown, commitTimeout)
+	}
+}
+
+// Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout.
+func (p *Producer) Close() {
+	p.async.AsyncClose()
+	p.drained.Wait()
+}
+
+// Fenced reports whether an error says that another producer of the same transactional id took over, or that the
+// transaction timed out, which looks the same.
+func Fenced(err error) bool {
+	return errors.Is(err, sarama.ErrProducerFenced) || errors.Is(err, sarama.ErrInvalidProducerEpoch)
+}
