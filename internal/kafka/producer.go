@@ -23,8 +23,10 @@ var ErrOutcomeUnknown = errors.New("the outcome of a kafka transaction is unknow
 
 // Producer is a transactional producer. One goroutine uses it; after any error it is good for Close alone.
 type Producer struct {
-	async   sarama.AsyncProducer
-	drained sync.WaitGroup
+	async     sarama.AsyncProducer
+	drained   sync.WaitGroup
+	abandoned chan struct{}
+	abandon   sync.Once
 
 	mu  sync.Mutex
 	err error // the first record that failed
@@ -48,7 +50,7 @@ func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Produ
 	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
 		async, err := newAsyncProducer(ctx, c.Brokers, s)
 		if err == nil {
-			p := &Producer{async: async}
+			p := &Producer{async: async, abandoned: make(chan struct{})}
 			p.drain()
 			return p, nil
 		}
@@ -116,7 +118,16 @@ func (p *Producer) Begin() error {
 }
 
 // Send adds a record to the open transaction. It returns before the record is sent; Commit tells of failures.
-func (p *Producer) Send(m *sarama.ProducerMessage) { p.async.Input() <- m }
+func (p *Producer) Send(m *sarama.ProducerMessage) {
+	select {
+	case p.async.Input() <- m:
+	case <-p.abandoned:
+	}
+}
+
+// Abandon makes a Send or Commit under way, and each later one, return at once, whatever the broker does. Any goroutine
+// may call it.
+func (p *Producer) Abandon() { p.abandon.Do(func() { close(p.abandoned) }) }
 
 // Commit ends the open transaction. An error that is ErrOutcomeUnknown may hide a commit; after any other, nothing was
 // committed. Commit returns within a minute, even if the broker does not answer.
@@ -137,15 +148,30 @@ func (p *Producer) Commit() error {
 			return first
 		}
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case <-p.abandoned:
+		return fmt.Errorf("%w: the producer was abandoned", ErrOutcomeUnknown)
 	case <-watchdog.C:
 		return fmt.Errorf("%w: no answer within %s", ErrOutcomeUnknown, commitTimeout)
 	}
 }
 
-// Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout.
+// closeTimeout bounds Close: sarama keeps trying to send what it holds.
+const closeTimeout = 2 * time.Second
+
+// Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout. If the
+// broker does not answer, sarama's goroutines live on until their own time limits.
 func (p *Producer) Close() {
-	p.async.AsyncClose()
-	p.drained.Wait()
+	p.Abandon()
+	closed := make(chan struct{})
+	go func() {
+		p.async.AsyncClose()
+		p.drained.Wait()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+	}
 }
 
 // Fenced reports whether an error says that another producer of the same transactional id took over, or that the

@@ -1,0 +1,47 @@
+package envelope
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"math"
+	"strconv"
+)
+
+// writePoint writes (1.5,-2) as Debezium's Point: both numbers, and the same as well-known binary.
+func writePoint(dst, text []byte) ([]byte, error) {
+	const littleEndian, pointType = 1, 1
+
+	x, y, ok := splitPoint(text)
+	if !ok {
+		return nil, invalid(text, "is not a point")
+	}
+	dst = append(dst, `{"x":`...)
+	dst, err := writeFloat(dst, x)
+	if err != nil {
+		return nil, err
+	}
+	dst = append(dst, `,"y":`...)
+	if dst, err = writeFloat(dst, y); err != nil {
+		return nil, err
+	}
+
+	wkb := [21]byte{littleEndian, pointType}
+	for i, number := range [][]byte{x, y} {
+		f, err := strconv.ParseFloat(string(number), 64)
+		if err != nil {
+			return nil, invalid(number, "is not a number that fits a point")
+		}
+		binary.LittleEndian.PutUint64(wkb[5+8*i:], math.Float64bits(f))
+	}
+	dst = append(dst, `,"wkb":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, wkb[:])
+	return append(dst, `","srid":null}`...), nil
+}
+
+func splitPoint(text []byte) (x, y []byte, ok bool) {
+	inner, opens := bytes.CutPrefix(text, []byte{'('})
+	inner, closes := bytes.CutSuffix(inner, []byte{')'})
+	x, y, found := bytes.Cut(inner, []byte{','})
+	return x, y, opens && closes && found
+}

@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/livedb/livedb/cdc"
+)
+
+// Catalog answers what pgoutput does not say about a table: its primary key under REPLICA IDENTITY FULL, and what is
+// behind a domain or an array of a user's type. It shows the present, not the time of the change.
+type Catalog struct{ conn *pgx.Conn }
+
+// OpenCatalog connects.
+func OpenCatalog(ctx context.Context, c Config) (*Catalog, error) {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Catalog{conn}, nil
+}
+
+// Close disconnects.
+func (c *Catalog) Close(ctx context.Context) { c.conn.Close(ctx) }
+
+// Type is a type outside pg_catalog.
+type Type struct {
+	Base uint32 // of a domain: the type it narrows, which may be a domain of the same map; else 0
+	Elem uint32 // of an array: its elements' type; else 0
+}
+
+// Key returns the columns that identify a row of the table on Kafka, in key order: the primary key's, or those of the
+// replica identity index; none if it has neither.
+func (c *Catalog) Key(ctx context.Context, t *cdc.Table) ([]string, error) {
+	if t.Identity != cdc.IdentityFull {
+		var key []string
+		for _, column := range t.Columns {
+			if column.Identity {
+				key = append(key, column.Name)
+			}
+		}
+		return key, nil
+	}
+	rows, err := c.conn.Query(ctx, `
+		SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, place)
+		JOIN pg_attribute a ON a.attnum = k.attnum
+		WHERE i.indrelid = $1 AND i.indisprimary AND a.attrelid = $1 ORDER BY place`, t.OID)
+	if err != nil {
+		return nil, fmt.Errorf("read the primary key of %s: %w", t, err)
+	}
+	key, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read the primary key of %s: %w", t, err)
+	}
+	return key, nil
+}
+
+// firstUserOID is FirstNormalObjectId of access/transam.h: lower OIDs are Postgres's own.
+const firstUserOID = 16384
+
+// Types returns the domains and arrays among the user's types of a table's columns.
+func (c *Catalog) Types(ctx context.Context, t *cdc.Table) (map[uint32]Type, error) {
+	types := map[uint32]Type{}
+	var look func(oid uint32) error
+	look = func(oid uint32) error {
+		if oid < firstUserOID {
+			return nil
+		}
+		if _, known := types[oid]; known {
+			return nil
+		}
+		var found Type
+		// typelem is also set for types that are no arrays, such as point; typcategory tells.
+		err := c.conn.QueryRow(ctx, `SELECT CASE typtype WHEN 'd' THEN typbasetype ELSE 0 END, CASE typcategory WHEN 'A' THEN typelem ELSE 0 END
+			FROM pg_type WHERE oid = $1`, oid).Scan(&found.Base, &found.Elem)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // dropped since: written as text
+		}
+		if err != nil {
+			return fmt.Errorf("read the type %d: %w", oid, err)
+		}
+		if found == (Type{}) {
+			return nil
+		}
+		types[oid] = found
+		if found.Base != 0 {
+			return look(found.Base)
+		}
+		return look(found.Elem)
+	}
+	for _, column := range t.Columns {
+		if err := look(column.Type); err != nil {
+			return nil, err
+		}
+	}
+	return types, nil
+}

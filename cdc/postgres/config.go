@@ -1,0 +1,181 @@
+// Package postgres is LiveDB's side of the source: the connection that replicates, the slot, the publication, the
+// catalog, and the checks before any of them is used.
+//
+//	Postgres ──WAL──► walsender ══TLS══► Stream ──bytes──► pgoutput.Decoder ──changes──► Handler
+//	                                        ◄──────status: what is durable───────────────┘
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/livedb/livedb/cdc"
+)
+
+// Config names the source and the stream's objects in it.
+type Config struct {
+	URL         string // of the direct endpoint, never a pooler's
+	Slot        string
+	Publication string
+
+	// Tables are what the publication is created for, as schema.table; empty means all tables. An existing publication
+	// is taken as it is.
+	Tables []string
+}
+
+// connectTimeout bounds every attempt to connect; a suspended Neon compute takes some hundred milliseconds to wake.
+const connectTimeout = 15 * time.Second
+
+// Parse reads the URL and refuses what cannot work before anything is dialled.
+func Parse(sourceURL string) (*pgx.ConnConfig, error) {
+	if sourceURL == "" {
+		return nil, &cdc.Refusal{Name: "source_missing", Problem: "no source is given",
+			Remedy: "name the Postgres with --source or DATABASE_URL, as postgres://user:password@host:5432/database"}
+	}
+	// pgx takes a text without a known scheme for a list of key=value pairs and fills the rest from the environment.
+	scheme, _, isURL := strings.Cut(sourceURL, "://")
+	if isURL && scheme != "postgres" && scheme != "postgresql" || !isURL && !strings.Contains(sourceURL, "=") {
+		return nil, malformed(fmt.Sprintf("%.30q does not begin with postgres://", Mask(sourceURL, sourceURL)))
+	}
+	c, err := pgx.ParseConfig(sourceURL)
+	if err != nil {
+		return nil, malformed(Mask(err.Error(), sourceURL))
+	}
+	if host, pooled := direct(c.Host); pooled {
+		return nil, &cdc.Refusal{Name: "pooled_endpoint", Problem: fmt.Sprintf("the host %s is a connection pooler, which cannot replicate", c.Host),
+			Remedy: "use the direct host " + host}
+	}
+	c.ConnectTimeout = connectTimeout
+	return c, nil
+}
+
+func malformed(why string) error {
+	return &cdc.Refusal{Name: "source_malformed", Problem: "the source URL cannot be read (" + why + ")",
+		Remedy: "write it as postgres://user:password@host:5432/database and percent-encode special characters of the password"}
+}
+
+// direct returns the host without Neon's pooler suffix, which stands at the end of its first label.
+func direct(host string) (string, bool) {
+	label, rest, _ := strings.Cut(host, ".")
+	endpoint, pooled := strings.CutSuffix(label, "-pooler")
+	if !pooled {
+		return host, false
+	}
+	if rest == "" {
+		return endpoint, true
+	}
+	return endpoint + "." + rest, true
+}
+
+// Mask replaces the URL's password wherever it stands in a text.
+func Mask(text, sourceURL string) string {
+	u, err := url.Parse(sourceURL)
+	if err != nil || u.User == nil {
+		return text
+	}
+	password, set := u.User.Password()
+	if !set || password == "" {
+		return text
+	}
+	for _, secret := range []string{password, url.QueryEscape(password), url.PathEscape(password)} {
+		text = strings.ReplaceAll(text, secret, "****")
+	}
+	return text
+}
+
+// Address returns host:port/database for people, without secrets.
+func Address(c *pgx.ConnConfig) string {
+	return net.JoinHostPort(c.Host, fmt.Sprint(c.Port)) + "/" + c.Database
+}
+
+// fixed are the settings that make Postgres write values as the decoder reads them, and that keep a role's or a
+// project's time limits off the connection. Neon's proxy forwards options but drops other startup parameters, so they
+// travel as options; a role's own settings lose to these.
+var fixed = []struct{ name, value, shown string }{
+	{"DateStyle", "ISO,YMD", "ISO, YMD"},
+	{"TimeZone", "UTC", "UTC"},
+	{"IntervalStyle", "postgres", "postgres"},
+	{"extra_float_digits", "1", "1"},
+	{"bytea_output", "hex", "hex"},
+	{"search_path", "pg_catalog", "pg_catalog"},
+	{"client_encoding", "UTF8", "UTF8"},
+	{"client_min_messages", "warning", "warning"},
+	{"lc_monetary", "C", "C"},
+	{"statement_timeout", "0", "0"},
+	{"lock_timeout", "0", "0"},
+	{"idle_in_transaction_session_timeout", "0", "0"},
+	{"wal_sender_timeout", "30s", "30s"},
+}
+
+func options(given string) string {
+	var b strings.Builder
+	b.WriteString(given)
+	for _, s := range fixed {
+		fmt.Fprintf(&b, " -c %s=%s", s.name, s.value)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// Connect opens a plain SQL connection with the fixed settings.
+func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
+	cc, err := Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	cc.RuntimeParams["application_name"] = "livedb/" + c.Slot
+	cc.RuntimeParams["options"] = options(cc.RuntimeParams["options"])
+	conn, err := pgx.ConnectConfig(ctx, cc)
+	if err != nil {
+		return nil, connectError(c, cc, err)
+	}
+	return conn, nil
+}
+
+// connectError says what failed without the secrets that pgx may repeat.
+func connectError(c Config, cc *pgx.ConnConfig, err error) error {
+	text := Mask(err.Error(), c.URL)
+	if pgErr, ok := errorAs[*pgconn.PgError](err); ok {
+		text = pgErr.Message
+		if refusal := classifyConnect(cc, pgErr); refusal != nil {
+			return refusal
+		}
+	}
+	return &ConnectError{Address: Address(cc), text: text, err: err}
+}
+
+// ConnectError says that the source could not be reached or did not let us in. It may pass.
+type ConnectError struct {
+	Address string
+	text    string
+	err     error
+}
+
+func (e *ConnectError) Error() string {
+	return fmt.Sprintf("cannot connect to the source %s (%s); check that it runs, and the host, port, user and password of --source", e.Address, e.text)
+}
+
+func (e *ConnectError) Unwrap() error { return e.err }
+
+func classifyConnect(cc *pgx.ConnConfig, e *pgconn.PgError) *cdc.Refusal {
+	switch {
+	case e.Code == "28P01" || e.Code == "28000":
+		return &cdc.Refusal{Name: "source_login_refused", Problem: fmt.Sprintf("the source %s refuses the user %s (%s)", Address(cc), cc.User, e.Message),
+			Remedy: "check the user and password of --source, and pg_hba.conf for replication connections", Err: e}
+	case e.Code == "3D000":
+		return &cdc.Refusal{Name: "source_database_missing", Problem: fmt.Sprintf("the source %s has no database %s", Address(cc), cc.Database),
+			Remedy: "name an existing database at the end of --source", Err: e}
+	case strings.Contains(e.Message, "unsupported startup parameter"):
+		return &cdc.Refusal{Name: "pooled_endpoint", Problem: fmt.Sprintf("the source %s is a connection pooler, which cannot replicate (%s)", Address(cc), e.Message),
+			Remedy: "use the database's direct host and port", Err: e}
+	case strings.Contains(e.Message, "must be superuser or replication role") || strings.Contains(e.Message, "permission denied to start WAL sender"):
+		return roleRefusal(cc.User)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/livedb/livedb/cdc"
+)
+
+// Conn is the replication connection. Leadership, walsender and stream live and die with it: the advisory lock that
+// makes its owner the stream's one leader is taken on it. One goroutine uses it.
+type Conn struct {
+	config Config
+	pg     *pgconn.PgConn
+	net    *alarmedConn
+	fatal  atomic.Pointer[cdc.Refusal] // a notice that must end the stream
+}
+
+// Identity says whose history a source shows.
+type Identity struct {
+	SystemID string
+	Timeline int32
+	Current  cdc.LSN // the end of the WAL
+	Database string
+}
+
+// Dial opens the replication connection with the fixed settings, and reads them back.
+func Dial(ctx context.Context, c Config) (*Conn, error) {
+	cc, err := Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	conn := &Conn{config: c}
+	cc.RuntimeParams["replication"] = "database"
+	cc.RuntimeParams["application_name"] = "livedb/" + c.Slot
+	cc.RuntimeParams["options"] = options(cc.RuntimeParams["options"])
+	dial := cc.DialFunc
+	cc.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		conn.net = &alarmedConn{Conn: raw}
+		return conn.net, nil
+	}
+	cc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { conn.notice(n) }
+	if conn.pg, err = pgconn.ConnectConfig(ctx, &cc.Config); err != nil {
+		return nil, connectError(c, cc, err)
+	}
+	if err := conn.readBack(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Close ends the connection without waiting for the server.
+func (c *Conn) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c.pg.Close(ctx) // an error here says that it is closed already
+}
+
+// notice catches the one warning that hides a loss: Postgres 18 goes on without a publication that it cannot find.
+func (c *Conn) notice(n *pgconn.Notice) {
+	if n.Code == "42704" || len(n.Message) > 8 && n.Message[:8] == "skipped " {
+		c.fatal.Store(&cdc.Refusal{Name: "publication_missing", Unsafe: true,
+			Problem: fmt.Sprintf("the source goes on without the publication %s (%s)", c.config.Publication, n.Message),
+			Remedy:  "changes may be lost to this stream: drop the slot and start a new stream under another --prefix"})
+	}
+}
+
+// readBack compares each fixed setting with what the server made of it: a proxy may drop startup parameters.
+func (c *Conn) readBack(ctx context.Context) error {
+	for _, s := range fixed {
+		got, err := c.text(ctx, "SHOW "+s.name)
+		if err != nil {
+			return fmt.Errorf("read the setting %s: %w", s.name, err)
+		}
+		if got != s.shown {
+			return &cdc.Refusal{Name: "setting_refused", Problem: fmt.Sprintf("the source has %s = %q where LiveDB set %q", s.name, got, s.shown),
+				Remedy: "connect directly to the database: something between drops the connection's options"}
+		}
+	}
+	return nil
+}
+
+// text runs a query of one row and one column.
+func (c *Conn) text(ctx context.Context, sql string) (string, error) {
+	results, err := c.pg.Exec(ctx, sql).ReadAll()
+	if err != nil {
+		return "", err
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 1 {
+		return "", fmt.Errorf("%s did not return one value", sql)
+	}
+	return string(results[0].Rows[0][0]), nil
+}
+
+// Lead takes the stream's advisory lock, waiting for another leader to go. waiting is called once if there is one.
+func (c *Conn) Lead(ctx context.Context, waiting func()) error {
+	key := fnv.New64a()
+	fmt.Fprintf(key, "livedb %s", c.config.Slot)
+	sql := fmt.Sprintf("SELECT pg_try_advisory_lock(%d)", int64(key.Sum64()))
+	for told := false; ; told = true {
+		got, err := c.text(ctx, sql)
+		if err != nil {
+			return fmt.Errorf("take the lead of the slot %s: %w", c.config.Slot, err)
+		}
+		if got == "t" {
+			return nil
+		}
+		if !told {
+			waiting()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// Identify asks whose history this is.
+func (c *Conn) Identify(ctx context.Context) (Identity, error) {
+	r, err := pglogrepl.IdentifySystem(ctx, c.pg)
+	if err != nil {
+		return Identity{}, streamError(err, c.config)
+	}
+	return Identity{SystemID: r.SystemID, Timeline: r.Timeline, Current: r.XLogPos, Database: r.DBName}, nil
+}
+
+// CreateSlot makes the slot and returns its consistent point: the stream begins with the transactions that commit after
+// it. Postgres waits for every running transaction, so this is bounded and names the likely cause.
+func (c *Conn) CreateSlot(ctx context.Context) (cdc.EndLSN, error) {
+	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	r, err := pglogrepl.CreateReplicationSlot(limited, c.pg, c.config.Slot, "pgoutput",
+		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return 0, &cdc.Refusal{Name: "long_transaction", Problem: fmt.Sprintf("the slot %s could not be created within 30 s", c.config.Slot),
+			Remedy: "end the transactions that have been open for long (SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start)", Err: err}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("create the slot %s: %w", c.config.Slot, err)
+	}
+	lsn, err := pglogrepl.ParseLSN(r.ConsistentPoint)
+	if err != nil {
+		return 0, fmt.Errorf("create the slot %s: %w", c.config.Slot, err)
+	}
+	return cdc.EndLSN(lsn), nil
+}
+
+// DropSlot drops the slot if it exists, and ends a walsender that still serves it. The caller leads the stream, or the
+// slot is a leftover.
+func DropSlot(ctx context.Context, c Config) error {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for {
+		var active bool
+		err := conn.QueryRow(ctx, `SELECT coalesce(bool_or(pg_terminate_backend(active_pid)), false) FROM pg_replication_slots WHERE slot_name = $1 AND active`, c.Slot).Scan(&active)
+		if err == nil && !active {
+			_, err = conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, c.Slot)
+			if e, ok := errorAs[*pgconn.PgError](err); !ok || e.Code != "55006" { // taken again meanwhile
+				if err != nil {
+					return fmt.Errorf("drop the slot %s: %w", c.Slot, err)
+				}
+				return nil
+			}
+		} else if err != nil {
+			return fmt.Errorf("end the reader of slot %s: %w", c.Slot, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// alarmedConn lets a blocking read end at a set time without a timer or a context per message. Below TLS, a read that
+// timed out can be repeated.
+type alarmedConn struct {
+	net.Conn
+	streaming   bool
+	alarm       time.Time
+	interrupted atomic.Bool
+}
+
+// writeTimeout ends a connection whose other side takes nothing.
+const writeTimeout = 10 * time.Second
+
+func (c *alarmedConn) Read(p []byte) (int, error) {
+	if c.streaming {
+		if err := c.Conn.SetReadDeadline(c.alarm); err != nil {
+			return 0, err
+		}
+		// interrupt sets the flag before the deadline, so one of the two is seen here.
+		if c.interrupted.Load() {
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *alarmedConn) Write(p []byte) (int, error) {
+	if c.streaming {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// interrupt ends a read under way, and each later one, at once.
+func (c *alarmedConn) interrupt() {
+	c.interrupted.Store(true)
+	c.Conn.SetReadDeadline(time.Unix(1, 0)) // an error says that the connection is closed: nothing is left to interrupt
+}

@@ -1,0 +1,60 @@
+package postgres
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/livedb/livedb/cdc"
+)
+
+// Monitor looks at the slot from a connection of its own. One goroutine asks; any may read the last answers.
+type Monitor struct {
+	conn     *pgx.Conn
+	slot     string
+	current  atomic.Uint64
+	retained atomic.Int64
+}
+
+// OpenMonitor connects.
+func OpenMonitor(ctx context.Context, c Config) (*Monitor, error) {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Monitor{conn: conn, slot: c.Slot}, nil
+}
+
+// Close disconnects.
+func (m *Monitor) Close(ctx context.Context) { m.conn.Close(ctx) }
+
+// Slot reads the slot; nil if it does not exist.
+func (m *Monitor) Slot(ctx context.Context) (*Slot, error) {
+	current, err := currentLSN(ctx, m.conn)
+	if err != nil {
+		return nil, err
+	}
+	slot, err := readSlot(ctx, m.conn, m.slot)
+	if err != nil || slot == nil {
+		return nil, err
+	}
+	m.current.Store(uint64(current))
+	m.retained.Store(int64(current) - int64(slot.Restart))
+	return slot, nil
+}
+
+// Current returns the end of the source's WAL as of the last look.
+func (m *Monitor) Current() cdc.LSN { return cdc.LSN(m.current.Load()) }
+
+// Retained returns the bytes of WAL kept back for the slot as of the last look.
+func (m *Monitor) Retained() int64 { return m.retained.Load() }
+
+// Address returns the source's host:port/database.
+func (m *Monitor) Address() string { return Address(m.conn.Config()) }
+
+// Database returns the database's name.
+func (m *Monitor) Database() string { return m.conn.Config().Database }
+
+// Version returns the server's version, such as 15.18.
+func (m *Monitor) Version() string { return m.conn.PgConn().ParameterStatus("server_version") }

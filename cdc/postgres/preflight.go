@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/livedb/livedb/cdc"
+)
+
+// Server is what a source says about itself and about the stream's objects.
+type Server struct {
+	Version      int    // server_version_num
+	VersionText  string // such as 15.18
+	Database     string
+	Current      cdc.LSN // pg_current_wal_lsn
+	NeonTimeline string  // empty elsewhere
+
+	Slot        *Slot        // nil if there is none
+	Publication *Publication // nil if there is none
+
+	// Wanted are the configured tables, as long as there is no publication.
+	Wanted []PublishedTable
+}
+
+// Slot is a replication slot as pg_replication_slots shows it.
+type Slot struct {
+	Name, Plugin, Database string
+	Type                   string // logical or physical
+	TwoPhase               bool
+	Active                 bool
+	WALStatus              string
+	Restart, Confirmed     cdc.LSN
+	HasRestart             bool // false once the slot lost its WAL
+}
+
+// Publication is a publication and the tables it covers now.
+type Publication struct {
+	Name   string
+	Tables []PublishedTable
+}
+
+// PublishedTable is one table of a publication.
+type PublishedTable struct {
+	OID          uint32
+	Schema, Name string
+}
+
+// Preflight looks at the source and refuses one that cannot serve the stream. It only reads.
+func Preflight(ctx context.Context, c Config) (*Server, error) {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	s, err := inspect(ctx, conn, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSlot(s, c); err != nil {
+		return nil, err
+	}
+	if s.Publication == nil {
+		s.Wanted, err = checkTables(ctx, conn, c)
+	} else {
+		err = checkPublication(ctx, conn, c, s)
+	}
+	return s, err
+}
+
+func inspect(ctx context.Context, conn *pgx.Conn, c Config) (*Server, error) {
+	s := &Server{}
+	var walLevel, user string
+	var mayReplicate bool
+	var maxSlots, slots int
+	var inRecovery bool
+	err := conn.QueryRow(ctx, `
+		SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_database(),
+		       current_setting('wal_level'), current_user, pg_is_in_recovery(),
+		       (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),
+		       current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
+		       coalesce(current_setting('neon.timeline_id', true), '')`).
+		Scan(&s.Version, &s.VersionText, &s.Database, &walLevel, &user, &inRecovery, &mayReplicate, &maxSlots, &slots, &s.NeonTimeline)
+	if err != nil {
+		return nil, fmt.Errorf("read the source's settings: %w", err)
+	}
+	s.VersionText, _, _ = strings.Cut(s.VersionText, " ")
+	switch {
+	case s.Version < 150000:
+		return nil, &cdc.Refusal{Name: "server_version_unsupported", Problem: "the source is Postgres " + s.VersionText, Remedy: "use Postgres 15 or later"}
+	case inRecovery:
+		return nil, &cdc.Refusal{Name: "source_is_replica", Problem: "the source is a read replica", Remedy: "point --source at the primary"}
+	case walLevel != "logical":
+		return nil, &cdc.Refusal{Name: "wal_level_not_logical", Problem: fmt.Sprintf("the source's wal_level is %s, which carries no row changes", walLevel),
+			Remedy: "run ALTER SYSTEM SET wal_level = 'logical' and restart the server (on Neon: Project settings, Logical replication, Enable)"}
+	case !mayReplicate:
+		return nil, roleRefusal(user)
+	}
+	if s.Current, err = currentLSN(ctx, conn); err != nil {
+		return nil, err
+	}
+	if s.Slot, err = readSlot(ctx, conn, c.Slot); err != nil {
+		return nil, err
+	}
+	if s.Slot == nil && slots >= maxSlots {
+		return nil, &cdc.Refusal{Name: "slots_exhausted", Problem: fmt.Sprintf("all %d replication slots of the source are taken", maxSlots),
+			Remedy: "drop a slot that nobody reads, or raise max_replication_slots"}
+	}
+	s.Publication, err = readPublication(ctx, conn, c.Publication)
+	return s, err
+}
+
+func currentLSN(ctx context.Context, conn *pgx.Conn) (cdc.LSN, error) {
+	var text string
+	if err := conn.QueryRow(ctx, `SELECT pg_current_wal_lsn()::text`).Scan(&text); err != nil {
+		return 0, fmt.Errorf("read the source's WAL position: %w", err)
+	}
+	return parseLSN(text)
+}
+
+func readSlot(ctx context.Context, conn *pgx.Conn, name string) (*Slot, error) {
+	s := Slot{Name: name}
+	var restart, confirmed string
+	err := conn.QueryRow(ctx, `
+		SELECT coalesce(plugin, ''), slot_type, coalesce(database, ''), coalesce(two_phase, false), active, coalesce(wal_status, 'lost'),
+		       coalesce(restart_lsn::text, ''), coalesce(confirmed_flush_lsn::text, '')
+		FROM pg_replication_slots WHERE slot_name = $1`, name).
+		Scan(&s.Plugin, &s.Type, &s.Database, &s.TwoPhase, &s.Active, &s.WALStatus, &restart, &confirmed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the slot %s: %w", name, err)
+	}
+	s.HasRestart = restart != ""
+	if s.Restart, err = parseLSN(restart); err != nil {
+		return nil, err
+	}
+	s.Confirmed, err = parseLSN(confirmed)
+	return &s, err
+}
+
+// checkSlot refuses a slot that is not ours to read or that has lost WAL.
+func checkSlot(s *Server, c Config) error {
+	slot := s.Slot
+	switch {
+	case slot == nil:
+		return nil
+	case slot.Type != "logical" || slot.Plugin != "pgoutput":
+		return &cdc.Refusal{Name: "slot_wrong_plugin", Problem: fmt.Sprintf("the slot %s is a %s slot with plugin %q", c.Slot, slot.Type, slot.Plugin),
+			Remedy: "name another slot with --slot; LiveDB reads logical slots with pgoutput"}
+	case slot.Database != s.Database:
+		return &cdc.Refusal{Name: "slot_other_database", Problem: fmt.Sprintf("the slot %s belongs to the database %s, not to %s", c.Slot, slot.Database, s.Database),
+			Remedy: "name that database in --source, or another slot with --slot"}
+	case slot.TwoPhase:
+		return &cdc.Refusal{Name: "slot_two_phase", Problem: fmt.Sprintf("the slot %s decodes prepared transactions before they commit", c.Slot),
+			Remedy: "drop it, or name another slot with --slot; LiveDB creates its own without two_phase"}
+	case slot.WALStatus == "lost" || slot.WALStatus == "unreserved" || !slot.HasRestart:
+		return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s has lost WAL (wal_status %s)", c.Slot, slot.WALStatus),
+			Remedy: "changes are lost to this stream: drop the slot and start a new stream under another --prefix"}
+	}
+	return nil
+}
+
+func parseLSN(text string) (cdc.LSN, error) {
+	if text == "" {
+		return 0, nil
+	}
+	var lsn cdc.LSN
+	if err := lsn.Scan(text); err != nil {
+		return 0, fmt.Errorf("the source wrote the LSN %q: %w", text, err)
+	}
+	return lsn, nil
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/livedb/livedb/cdc"
+)
+
+func readPublication(ctx context.Context, conn *pgx.Conn, name string) (*Publication, error) {
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)`, name).Scan(&exists); err != nil {
+		return nil, fmt.Errorf("read the publication %s: %w", name, err)
+	}
+	if !exists {
+		return nil, nil
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT c.oid, n.nspname::text, c.relname::text
+		FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
+		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
+		WHERE t.pubname = $1 ORDER BY 2, 3`, name)
+	if err != nil {
+		return nil, fmt.Errorf("read the tables of publication %s: %w", name, err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PublishedTable])
+	if err != nil {
+		return nil, fmt.Errorf("read the tables of publication %s: %w", name, err)
+	}
+	return &Publication{Name: name, Tables: tables}, nil
+}
+
+// checkPublication refuses a publication that covers nothing of what was asked for, or that breaks the application.
+func checkPublication(ctx context.Context, conn *pgx.Conn, c Config, s *Server) error {
+	published := map[string]bool{}
+	for _, t := range s.Publication.Tables {
+		published[t.Schema+"."+t.Name] = true
+	}
+	for _, t := range c.Tables {
+		if !published[t] {
+			return &cdc.Refusal{Name: "table_not_published", Problem: fmt.Sprintf("the publication %s does not hold the table %s", c.Publication, t),
+				Remedy: fmt.Sprintf("run ALTER PUBLICATION %s ADD TABLE %s, or name another publication with --publication", quote(c.Publication), quoteTable(t))}
+		}
+	}
+	return checkIdentities(ctx, conn, c, `
+		SELECT t.schemaname || '.' || t.tablename FROM pg_publication_tables t
+		JOIN pg_publication p ON p.pubname = t.pubname AND (p.pubupdate OR p.pubdelete)
+		JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
+		WHERE t.pubname = $1 AND `+withoutIdentity, c.Publication)
+}
+
+// checkTables refuses tables that the publication to be made could not or should not hold, and returns those it will.
+func checkTables(ctx context.Context, conn *pgx.Conn, c Config) ([]PublishedTable, error) {
+	const tables = ` FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
+		AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+		AND ($1::text[] IS NULL OR n.nspname || '.' || c.relname = ANY ($1))`
+	rows, err := conn.Query(ctx, `SELECT c.oid, n.nspname::text, c.relname::text`+tables+` ORDER BY 2, 3`, c.Tables)
+	if err != nil {
+		return nil, fmt.Errorf("look for the tables to publish: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PublishedTable])
+	if err != nil {
+		return nil, fmt.Errorf("look for the tables to publish: %w", err)
+	}
+	for _, t := range c.Tables {
+		if !strings.Contains(t, ".") {
+			return nil, &cdc.Refusal{Name: "table_malformed", Problem: fmt.Sprintf("the table %q has no schema", t), Remedy: "write it as schema.table"}
+		}
+		if !slices.ContainsFunc(found, func(f PublishedTable) bool { return f.Schema+"."+f.Name == t }) {
+			return nil, &cdc.Refusal{Name: "table_missing", Problem: fmt.Sprintf("the source has no table %s", t), Remedy: "create it, or correct --tables"}
+		}
+	}
+	return found, checkIdentities(ctx, conn, c, `SELECT n.nspname || '.' || c.relname`+tables+` AND `+withoutIdentity, c.Tables)
+}
+
+// withoutIdentity is true of a table whose UPDATE and DELETE would fail once it is published.
+const withoutIdentity = `(c.relreplident = 'n' OR c.relreplident = 'd' AND c.relkind = 'r'
+	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)) ORDER BY 1 LIMIT 1`
+
+func checkIdentities(ctx context.Context, conn *pgx.Conn, c Config, query string, args ...any) error {
+	rows, err := conn.Query(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("read the tables' replica identities: %w", err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("read the tables' replica identities: %w", err)
+	}
+	if len(tables) == 0 {
+		return nil
+	}
+	return &cdc.Refusal{Name: "no_replica_identity",
+		Problem: fmt.Sprintf("the table %s has no replica identity, so publishing it makes the application's UPDATE and DELETE fail", tables[0]),
+		Remedy:  fmt.Sprintf("run ALTER TABLE %s REPLICA IDENTITY FULL, give it a primary key, or leave it out with --tables", quoteTable(tables[0]))}
+}
+
+// CreatePublication makes the publication. It must exist before the slot does: a slot decodes with the catalog of its
+// own time.
+func CreatePublication(ctx context.Context, c Config) error {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+
+	what := "ALL TABLES"
+	if len(c.Tables) > 0 {
+		quoted := make([]string, len(c.Tables))
+		for i, t := range c.Tables {
+			quoted[i] = quoteTable(t)
+		}
+		what = "TABLE " + strings.Join(quoted, ", ")
+	}
+	statement := fmt.Sprintf("CREATE PUBLICATION %s FOR %s WITH (publish_via_partition_root = true)", quote(c.Publication), what)
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		return &cdc.Refusal{Name: "publication_refused", Problem: fmt.Sprintf("the publication %s cannot be created (%v)", c.Publication, err),
+			Remedy: "run " + statement + " as an administrator, or name the tables you own with --tables", Err: err}
+	}
+	return nil
+}
+
+// DropPublication drops the publication if it exists. The slot must be gone.
+func DropPublication(ctx context.Context, c Config) error {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "DROP PUBLICATION IF EXISTS "+quote(c.Publication)); err != nil {
+		return fmt.Errorf("drop the publication %s: %w", c.Publication, err)
+	}
+	return nil
+}
+
+// quoteTable quotes schema.table for SQL.
+func quoteTable(t string) string {
+	schema, name, _ := strings.Cut(t, ".")
+	return pgx.Identifier{schema, name}.Sanitize()
+}

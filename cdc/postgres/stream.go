@@ -1,0 +1,236 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/pgoutput"
+)
+
+// Handler receives a stream in commit order, on the goroutine that owns the connection. It must not block: Full is how
+// it holds the stream back. Any error ends the stream.
+type Handler interface {
+	Begin(tx cdc.Transaction) error
+	Change(c *cdc.Change) error // its rows are valid until it returns
+	Truncate(lsn cdc.LSN, tables []*cdc.Table) error
+	Commit(tx cdc.Transaction) error
+
+	// Quiet says that everything before lsn has been sent. wanted asks to have it acknowledged soon.
+	Quiet(lsn cdc.LSN, wanted bool) error
+	// Tick is called at about the time that Alarm returned, and whenever the stream is held back for long.
+	Tick(now time.Time) error
+	Alarm() time.Time
+
+	// Full returns nil, or a channel that delivers when there may be room again.
+	Full() <-chan struct{}
+	// Durable returns the highest LSN that may be acknowledged. It never falls.
+	Durable() cdc.LSN
+}
+
+// Limits of the stream's timing.
+const (
+	statusInterval = time.Second      // between two status updates; far below a third of wal_sender_timeout
+	silenceLimit   = 90 * time.Second // three wal_sender_timeouts without a word: the connection is half open
+)
+
+// Stream is the walsender's side of a Conn after START_REPLICATION.
+type Stream struct {
+	conn    *Conn
+	decoder *pgoutput.Decoder
+	message pgoutput.Message
+
+	handler    Handler
+	received   cdc.LSN
+	nextStatus time.Time
+	heard      time.Time
+	bytes      func(int)
+	stray      func()
+}
+
+// StreamOptions are a stream's counters; each may be nil.
+type StreamOptions struct {
+	Bytes func(int) // bytes of decoded messages
+	Stray func()    // a stream abort that nobody asked for
+}
+
+// Start begins the stream at the end of the last transaction delivered whole. Postgres forwards a start below the slot's
+// confirmed position silently and accepts one above its WAL: the caller has checked both.
+func (c *Conn) Start(ctx context.Context, at cdc.EndLSN, options StreamOptions) (*Stream, error) {
+	err := pglogrepl.StartReplication(ctx, c.pg, quote(c.config.Slot), cdc.LSN(at), pglogrepl.StartReplicationOptions{
+		PluginArgs: []string{"proto_version '1'", "publication_names " + literal(quote(c.config.Publication))}})
+	if err != nil {
+		return nil, streamError(err, c.config)
+	}
+	c.net.streaming = true
+	s := &Stream{conn: c, decoder: pgoutput.NewDecoder(), received: cdc.LSN(at), heard: time.Now(), bytes: options.Bytes, stray: options.Stray}
+	if s.bytes == nil {
+		s.bytes = func(int) {}
+	}
+	if s.stray == nil {
+		s.stray = func() {}
+	}
+	return s, nil
+}
+
+// Run feeds the handler until the context ends, which is no error, or something fails.
+//
+//	the order of a turn: a fatal notice; the handler's alarm; our status; then, if the handler has room, one message
+func (s *Stream) Run(ctx context.Context, h Handler) error {
+	s.handler = h
+	stop := context.AfterFunc(ctx, s.conn.net.interrupt)
+	defer stop()
+	for ctx.Err() == nil {
+		if refusal := s.conn.fatal.Load(); refusal != nil {
+			return refusal
+		}
+		now := time.Now()
+		if !now.Before(h.Alarm()) {
+			if err := h.Tick(now); err != nil {
+				return err
+			}
+		}
+		if !now.Before(s.nextStatus) {
+			if err := s.Status(now); err != nil {
+				return err
+			}
+		}
+		if room := h.Full(); room != nil {
+			if err := s.wait(ctx, now, room); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.receive(now); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Status tells the server what was received and what is durable. A durable position of 0 would acknowledge everything
+// received, so it is never sent.
+func (s *Stream) Status(now time.Time) error {
+	s.nextStatus = now.Add(statusInterval)
+	durable := s.handler.Durable()
+	if durable == 0 {
+		return errors.New("nothing is durable yet, and a status of 0 would acknowledge everything")
+	}
+	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.conn.pg, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: max(s.received, durable), WALFlushPosition: durable, WALApplyPosition: durable, ClientTime: now,
+		ReplyRequested: now.Sub(s.heard) > silenceLimit/6})
+	if err != nil {
+		return fmt.Errorf("send a status to the source: %w", err)
+	}
+	return nil
+}
+
+// wait holds the stream back until there is room, the handler's alarm rings or a status is due.
+func (s *Stream) wait(ctx context.Context, now time.Time, room <-chan struct{}) error {
+	until := s.nextStatus
+	if alarm := s.handler.Alarm(); alarm.Before(until) {
+		until = alarm
+	}
+	s.heard = now // we are not listening
+	timer := time.NewTimer(max(until.Sub(now), time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-room:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// receive reads one message, or returns when the alarm rings.
+func (s *Stream) receive(now time.Time) error {
+	s.conn.net.alarm = s.nextStatus
+	if alarm := s.handler.Alarm(); alarm.Before(s.nextStatus) {
+		s.conn.net.alarm = alarm
+	}
+	// With the background context pgconn sets no deadline of its own.
+	m, err := s.conn.pg.ReceiveMessage(context.Background())
+	if err != nil {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			if now.Sub(s.heard) > silenceLimit {
+				return fmt.Errorf("the source has been silent for %s", silenceLimit)
+			}
+			return nil
+		}
+		return streamError(err, s.conn.config)
+	}
+	s.heard = now
+	switch m := m.(type) {
+	case *pgproto3.CopyData:
+		return s.copyData(m.Data)
+	case *pgproto3.ErrorResponse:
+		return streamError(pgError(m), s.conn.config)
+	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
+		return nil
+	case *pgproto3.CopyDone:
+		return errors.New("the source ended the stream")
+	default:
+		return fmt.Errorf("the source sent %T in the middle of the stream", m)
+	}
+}
+
+func (s *Stream) copyData(data []byte) error {
+	if len(data) == 0 {
+		return errors.New("the source sent an empty message")
+	}
+	switch data[0] {
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		k, err := pglogrepl.ParsePrimaryKeepaliveMessage(data[1:])
+		if err != nil {
+			return fmt.Errorf("read a keepalive: %w", err)
+		}
+		s.received = max(s.received, k.ServerWALEnd)
+		if err := s.handler.Quiet(k.ServerWALEnd, k.ReplyRequested); err != nil {
+			return err
+		}
+		if k.ReplyRequested {
+			s.nextStatus = time.Time{}
+		}
+		return nil
+	case pglogrepl.XLogDataByteID:
+		x, err := pglogrepl.ParseXLogData(data[1:])
+		if err != nil {
+			return fmt.Errorf("read a WAL message: %w", err)
+		}
+		s.bytes(len(x.WALData))
+		s.received = max(s.received, x.WALStart)
+		return s.dispatch(x.WALStart, x.WALData)
+	}
+	return fmt.Errorf("the source sent a replication message of the unknown kind %q", data[0])
+}
+
+func (s *Stream) dispatch(at cdc.LSN, data []byte) error {
+	m := &s.message
+	if err := s.decoder.Decode(at, data, m); err != nil {
+		return &cdc.Refusal{Name: "undecodable_message", Problem: fmt.Sprintf("a message at %s cannot be decoded (%v)", at, err),
+			Remedy: "the stream stops before it, so nothing is lost: please report this with the Postgres version", Err: err}
+	}
+	switch m.Kind {
+	case pgoutput.Begin:
+		return s.handler.Begin(m.Tx)
+	case pgoutput.Row:
+		return s.handler.Change(&m.Change)
+	case pgoutput.Truncate:
+		return s.handler.Truncate(at, m.Truncated)
+	case pgoutput.Commit:
+		return s.handler.Commit(m.Tx)
+	case pgoutput.StreamAbort:
+		s.stray()
+	}
+	return nil
+}

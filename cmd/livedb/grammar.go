@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/kafka"
+)
+
+// grammar is the command line. Every flag may also stand in the environment as LIVEDB_<FLAG> or in the YAML file.
+type grammar struct {
+	Globals
+
+	Demo    demoCommand    `cmd:"" help:"Run everything embedded: Postgres, Kafka, burst writer, cdc, processor, dashboard."`
+	Run     runCommand     `cmd:"" help:"Run cdc, process and ui in one process, against your Postgres and your Kafka."`
+	Burst   burstCommand   `cmd:"" help:"Write bursts of changes into the demo's tables of a Postgres."`
+	Cdc     cdcCommand     `cmd:"" help:"Stream every committed change of a Postgres to Kafka, exactly once and in commit order."`
+	Process processCommand `cmd:"" help:"Keep the views up to date from Kafka."`
+	UI      uiCommand      `cmd:"" name:"ui" help:"Serve the dashboard from Kafka."`
+	Migrate migrateCommand `cmd:"" help:"Create the demo's tables."`
+	Config  configCommand  `cmd:"" help:"Show the effective configuration, secrets masked."`
+	Version versionCommand `cmd:"" help:"Show the version."`
+}
+
+// Globals are the flags of every command.
+type Globals struct {
+	Config   string `name:"config" placeholder:"FILE" help:"Read settings from this YAML file."`
+	LogLevel string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Log from this level on: ${enum}."`
+}
+
+// sourceFlags name the Postgres.
+type sourceFlags struct {
+	Source sourceURL `name:"source" env:"LIVEDB_SOURCE,DATABASE_URL" placeholder:"URL" help:"The Postgres, by its direct endpoint: postgres://user:password@host:5432/database."`
+}
+
+// streamFlags name the stream's objects in the source.
+type streamFlags struct {
+	Slot        string   `name:"slot" default:"livedb" help:"The replication slot. Created with the stream."`
+	Publication string   `name:"publication" default:"livedb" help:"The publication. Created with the stream if there is none of this name."`
+	Tables      []string `name:"tables" placeholder:"SCHEMA.TABLE" help:"The tables of a publication that LiveDB creates; all tables if empty."`
+}
+
+func (f sourceFlags) config(s streamFlags) postgres.Config {
+	return postgres.Config{URL: f.Source.Reveal(), Slot: s.Slot, Publication: s.Publication, Tables: s.Tables}
+}
+
+// kafkaFlags name the Kafka and the stream.
+type kafkaFlags struct {
+	Kafka  []string `name:"kafka" env:"LIVEDB_KAFKA,KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Kafka's brokers, separated by commas."`
+	Prefix string   `name:"prefix" default:"livedb" help:"The stream's name, and the first part of its topics' names."`
+}
+
+func (f kafkaFlags) config(role string) kafka.Config {
+	return kafka.Config{Brokers: f.Kafka, ClientID: "livedb/" + role}
+}
+
+// topicFlags shape the topics that cdc creates.
+type topicFlags struct {
+	Partitions int32         `name:"partitions" default:"4" help:"Partitions of each table's topic, fixed for the stream's life."`
+	Linger     time.Duration `name:"linger" default:"10ms" help:"How long a Kafka transaction gathers events before it commits."`
+}
+
+// uiFlags are the dashboard's.
+type uiFlags struct {
+	Listen string   `name:"listen" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the dashboard, /metrics, /livez and /readyz are served. There is no login: bind to loopback, or put a proxy in front."`
+	Hosts  []string `name:"hosts" placeholder:"NAME" help:"Further host names the dashboard may be asked for, such as a proxy's."`
+	UIDir  string   `name:"ui-dir" type:"path" placeholder:"DIR" help:"Serve the page's files from this folder, for development."`
+}
+
+// opsFlags are those of a role that runs alone and has no dashboard.
+type opsFlags struct {
+	OpsListen string `name:"ops-listen" placeholder:"HOST:PORT" help:"Where /metrics, /livez and /readyz are served; nowhere if empty."`
+}
+
+// invocation is what a command gets beside its flags.
+type invocation struct {
+	streams
+	ctx     context.Context
+	parser  *kong.Kong
+	parsed  *kong.Context
+	globals *Globals
+}
+
+// log returns the process's logger, which writes to the error stream.
+func (i *invocation) log() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(i.globals.LogLevel)); err != nil {
+		level = slog.LevelInfo // kong holds the enum
+	}
+	return slog.New(slog.NewTextHandler(i.err, &slog.HandlerOptions{Level: level}))
+}
+
+func newParser(cli *grammar, s streams) (*kong.Kong, error) {
+	return kong.New(cli,
+		kong.Name("livedb"),
+		kong.Description("Every committed change of a Postgres, in Kafka exactly once and in commit order, in a view and on a page."),
+		kong.UsageOnError(),
+		kong.DefaultEnvars("LIVEDB"),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(code int) { panic(left(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		configFile(),
+	)
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"net"
+
+	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/burst"
+	"github.com/livedb/livedb/internal/capture"
+	"github.com/livedb/livedb/internal/metrics"
+	"github.com/livedb/livedb/processor"
+	"github.com/livedb/livedb/producer"
+	"github.com/livedb/livedb/ui"
+)
+
+// The roles, as demo, run and each role's own command start them. Nothing is wired anywhere else.
+
+func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) {
+	version, _ := build()
+	c := capture.Config{Source: source, Kafka: k.config("cdc"), Prefix: k.Prefix, Partitions: t.Partitions, RetentionBytes: retention,
+		Limits: producer.Limits{Linger: t.Linger}, Version: version,
+		Metrics: metrics.NewCDC(h.registry), Status: h.board.Role("cdc"), Log: h.log.With("role", "cdc")}
+	h.role(func(ctx context.Context) error { return capture.Run(ctx, c) })
+}
+
+func (h *host) runProcess(k kafkaFlags, schema string) {
+	c := processor.Config{Kafka: k.config("process"), Prefix: k.Prefix, View: processor.Orders(schema),
+		Metrics: metrics.NewProcessor(h.registry), Status: h.board.Role("process"), Log: h.log.With("role", "process")}
+	h.role(func(ctx context.Context) error { return processor.Run(ctx, c) })
+}
+
+func (h *host) runUI(k kafkaFlags, f uiFlags, l net.Listener) {
+	c := ui.Config{Kafka: k.config("ui"), Prefix: k.Prefix, Listener: l, Hosts: f.Hosts, Dir: f.UIDir,
+		Metrics: metrics.Handler(h.registry), Board: h.board, UI: metrics.NewUI(h.registry),
+		Status: h.board.Role("ui"), Log: h.log.With("role", "ui")}
+	h.role(func(ctx context.Context) error { return ui.Run(ctx, c) })
+}
+
+func (h *host) burst(c burst.Config) burst.Config {
+	c.Metrics, c.Status, c.Log = metrics.NewBurst(h.registry), h.board.Role("burst"), h.log.With("role", "burst")
+	return c
+}

@@ -1,0 +1,33 @@
+package main
+
+import "github.com/livedb/livedb/ui"
+
+// runCommand runs cdc, process and ui in one process.
+type runCommand struct {
+	sourceFlags
+	streamFlags
+	kafkaFlags
+	topicFlags
+	uiFlags
+	viewFlags
+}
+
+// viewFlags say which tables the view reads.
+type viewFlags struct {
+	ViewSchema string `name:"view-schema" default:"livedb_demo" help:"The schema of the orders table that the view sums up."`
+}
+
+// Run implements the command.
+func (c *runCommand) Run(i *invocation) error {
+	listener, err := ui.Listen(c.Listen)
+	if err != nil {
+		return err
+	}
+	h := newHost(i.ctx, i.log())
+	h.publish(c.kafkaFlags.config("run"), c.Prefix)
+	h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0)
+	h.runProcess(c.kafkaFlags, c.ViewSchema)
+	h.runUI(c.kafkaFlags, c.uiFlags, listener)
+	h.log.Info("dashboard", "url", "http://"+listener.Addr().String())
+	return h.wait()
+}

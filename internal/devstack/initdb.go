@@ -1,0 +1,63 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package devstack
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxSocketPath is what fits into a socket address on every system here (macOS has 104 bytes, Linux 108, less the final 0).
+const maxSocketPath = 103
+
+// initdb makes the data folder and appends the settings to its postgresql.conf, where ALTER SYSTEM can overrule them.
+func (p *Postgres) initdb(ctx context.Context, settings map[string]string) error {
+	dataDir := p.folder.data()
+	cmd := exec.CommandContext(ctx, filepath.Join(p.binaries.dir, "initdb"),
+		"-D", dataDir, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	cmd.Dir, cmd.Env, cmd.WaitDelay = "/", serverEnv(), 5*time.Second
+	var output tail
+	cmd.Stdout, cmd.Stderr = &output, &output
+	p.account.run(cmd)
+	dieWithParent(cmd, syscall.SIGKILL)
+	err := start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("initdb failed as %s: %w%s", p.account.name, err, quoteLines(output.String()))
+	}
+
+	conf, err := os.OpenFile(filepath.Join(dataDir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer conf.Close()
+	_, err = conf.WriteString(settingsText(p.folder.path, settings))
+	return err
+}
+
+// settingsText is the end of postgresql.conf: our defaults, overruled by the given settings.
+func settingsText(runDir string, settings map[string]string) string {
+	all := defaultSettings()
+	all["unix_socket_directories"] = runDir
+	if len(runDir)+len("/.s.PGSQL.65535") > maxSocketPath || strings.ContainsAny(runDir, `,"`) {
+		all["unix_socket_directories"] = "" // TCP is enough
+	}
+	maps.Copy(all, settings)
+
+	var text strings.Builder
+	text.WriteString("\n# LiveDB's\n")
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(&text, "%s = %s\n", name, quoteSetting(all[name]))
+	}
+	return text.String()
+}

@@ -1,0 +1,114 @@
+package processor
+
+import (
+	"fmt"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
+)
+
+// chain checks that the records of <prefix>.transaction follow each other, and finds where delivery begins. Pure.
+type chain struct {
+	topic string
+	whole bool // reading must begin at seq 1
+	cut   bool // retention removed records from the place where reading was to begin
+	skip  int  // entries of the first record that an earlier reading delivered
+
+	told  bool // the epoch is known
+	epoch uint32
+
+	begun  bool // the fields below are known
+	last   uint64
+	commit cdc.CommitLSN
+	open   bool // the last entry did not end its transaction
+	xid    uint32
+
+	start uint64 // seq of the first event to deliver; 0 while it is looked for
+}
+
+func newChain(topic string, start Start) chain {
+	c := chain{topic: topic}
+	switch start.kind {
+	case fromBeginning:
+		c.whole, c.start = true, 1
+	case fromSaved:
+		s := start.saved
+		c.told, c.epoch = true, s.Epoch
+		c.begun, c.last, c.commit, c.start, c.skip = true, s.Seq, s.Commit, s.First, s.Entry
+	}
+	return c
+}
+
+// follow checks a record against those before it and returns the entries to deliver.
+func (c *chain) follow(r *envelope.TransactionRecord, offset int64) ([]envelope.TransactionEntry, error) {
+	if c.told && r.Epoch != c.epoch {
+		return nil, c.violation(ErrEpoch, offset, fmt.Sprint("epoch ", c.epoch), fmt.Sprint("epoch ", r.Epoch))
+	}
+	c.told, c.epoch = true, r.Epoch
+
+	entries := r.Entries
+	if c.skip > 0 {
+		if len(entries) < c.skip || entries[c.skip-1].Last != c.last {
+			return nil, c.violation(ErrReset, offset, fmt.Sprintf("the record whose entry %d ends at seq %d", c.skip, c.last), "another record")
+		}
+		entries, c.skip = entries[c.skip:], 0
+	}
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	if !c.begun {
+		if err := c.beginAt(&entries[0], offset); err != nil {
+			return nil, err
+		}
+	}
+
+	var deliver []envelope.TransactionEntry
+	for i := range entries {
+		if err := c.step(&entries[i], offset); err != nil {
+			return nil, err
+		}
+		if c.start == 0 && entries[i].Starts {
+			c.start = entries[i].First
+		}
+		if c.start != 0 && deliver == nil {
+			deliver = entries[i:]
+		}
+	}
+	c.cut = false // what follows can be missing for another reason only
+	return deliver, nil
+}
+
+// beginAt takes the first entry as given, or refuses it as a beginning.
+func (c *chain) beginAt(e *envelope.TransactionEntry, offset int64) error {
+	if c.whole && e.First != 1 {
+		return c.violation(ErrBeginningGone, offset, "seq 1", fmt.Sprint("seq ", e.First))
+	}
+	c.begun, c.last, c.commit = true, e.First-1, e.Commit
+	c.open, c.xid = !c.whole && !e.Starts, e.XID
+	return nil
+}
+
+// step checks one entry against the one before.
+func (c *chain) step(e *envelope.TransactionEntry, offset int64) error {
+	switch {
+	case e.First > c.last+1 && c.cut:
+		return c.violation(ErrRetention, offset, fmt.Sprint("seq ", c.last+1), fmt.Sprint("seq ", e.First))
+	case e.First > c.last+1:
+		return c.violation(ErrGap, offset, fmt.Sprint("seq ", c.last+1), fmt.Sprint("seq ", e.First))
+	case e.First <= c.last:
+		return c.violation(ErrRepeat, offset, fmt.Sprint("seq ", c.last+1), fmt.Sprint("seq ", e.First))
+	case e.Commit < c.commit:
+		return c.violation(ErrOrder, offset, fmt.Sprint("a commit lsn from ", c.commit), e.Commit.String())
+	case c.open && (e.Starts || e.XID != c.xid || e.Commit != c.commit):
+		return c.violation(ErrOrder, offset, fmt.Sprintf("the rest of transaction %d at %s", c.xid, c.commit), fmt.Sprintf("transaction %d at %s", e.XID, e.Commit))
+	case !c.open && !e.Starts:
+		return c.violation(ErrOrder, offset, "the start of a transaction", fmt.Sprintf("the rest of transaction %d at %s", e.XID, e.Commit))
+	}
+	c.last, c.commit = e.Last, e.Commit
+	c.open, c.xid = !e.Ends, e.XID
+	return nil
+}
+
+func (c *chain) violation(kind error, offset int64, want, got string) error {
+	return &Violation{Err: kind, Topic: c.topic, Offset: offset, Want: want, Got: got}
+}

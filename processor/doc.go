@@ -1,0 +1,18 @@
+// Package processor reads the stream back from Kafka: in commit order, checked, and folded into views.
+//
+//	<prefix>.transaction ──► what comes next ─┐
+//	<prefix>.public.orders 0 ──► queue ─┐     ▼
+//	<prefix>.public.orders 1 ──► queue ─┼─► sequencer ─► Next: Begin, Event …, End ─► view ─► <prefix>.view-orders
+//	<prefix>.public.items  0 ──► queue ─┘   (order.go)                             (fold.go)  <prefix>.state-orders
+//	      feeders (feed.go)                                                        (run.go: the role "process")
+//
+// A [Reader] restores the one order that Kafka's partitions hide. Kafka shows a committed transaction partition by
+// partition, at different times, so nothing is delivered on arrival: the record of <prefix>.transaction says which seqs
+// come next, and each is taken from the head of the queue that holds it. Every seq is checked; a stream with a gap, a
+// repeat or a step back ends with a named error (errors.go), never with other output.
+//
+// A [View] is a SELECT … GROUP BY kept up to date. [Run] is the role "process": it reads, folds and writes results and
+// its own place in the stream in one Kafka transaction.
+//
+// The sequencer and the fold are pure: no Kafka, no clock, no goroutine. The files around them do the input and output.
+package processor

@@ -1,0 +1,194 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/livedb/livedb/cdc/envelope"
+)
+
+// Defaults of ReaderConfig, and the bound of transaction records in memory, in bytes of their JSON.
+const (
+	defaultQueueBytes   = 64 << 20
+	defaultStallTimeout = 60 * time.Second
+	announcedBytes      = 2 << 20
+)
+
+// ReaderConfig says what a Reader reads.
+type ReaderConfig struct {
+	// Client is used but not closed. Its settings must be those of internal/kafka, in what matters here: OpenReader
+	// refuses others.
+	Client sarama.Client
+	Prefix string
+	Start  Start // the zero value is FromBeginning
+
+	// QueueBytes bounds the records that wait for their turn, all partitions together; 0 means 64 MiB. Each partition
+	// may hold one record, however large. Sarama holds up to a fetch per partition beside.
+	QueueBytes int
+
+	// StallTimeout is how long an event may stay missing while its transaction record is visible; 0 means 60 s.
+	StallTimeout time.Duration
+}
+
+// Reader delivers a stream's events in commit order. One goroutine uses it.
+type Reader struct {
+	config   ReaderConfig
+	topics   envelope.Topics
+	consumer sarama.Consumer
+
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	feeders sync.WaitGroup
+	wake    chan struct{}
+	timer   *time.Timer
+
+	mu           sync.Mutex
+	order        *sequencer
+	transactions *source
+	sources      []*source // by partition.index
+	waiting      bool      // Next waits for wake
+	trouble      error     // Kafka did not answer; told once
+
+	due      uint64 // the seq that is missing, 0 if none is
+	dueSince time.Time
+}
+
+// OpenReader starts reading. If <prefix>.transaction does not exist yet, it waits for it until ctx ends.
+func OpenReader(ctx context.Context, c ReaderConfig) (*Reader, error) {
+	if err := checkSettings(c.Client.Config()); err != nil {
+		return nil, err
+	}
+	if c.QueueBytes == 0 {
+		c.QueueBytes = defaultQueueBytes
+	}
+	if c.StallTimeout == 0 {
+		c.StallTimeout = defaultStallTimeout
+	}
+	consumer, err := sarama.NewConsumerFromClient(c.Client)
+	if err != nil {
+		return nil, fmt.Errorf("open the ordering reader: %w", err)
+	}
+	r := &Reader{config: c, topics: envelope.Topics(c.Prefix), consumer: consumer, wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	r.ctx, r.stop = context.WithCancel(context.Background())
+	if err := r.open(ctx); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("open the ordering reader: %w", err)
+	}
+	return r, nil
+}
+
+// checkSettings refuses settings under which Kafka or sarama would skip, hide or invent records.
+func checkSettings(s *sarama.Config) error {
+	switch {
+	case s.Consumer.IsolationLevel != sarama.ReadCommitted:
+		return fmt.Errorf("%w: it would show aborted events: set Consumer.IsolationLevel to ReadCommitted", ErrSettings)
+	case s.Consumer.Fetch.Max != 0:
+		return fmt.Errorf("%w: it would skip large events: set Consumer.Fetch.Max to 0", ErrSettings)
+	case s.Metadata.AllowAutoTopicCreation:
+		return fmt.Errorf("%w: it would create the topics it looks for: set Metadata.AllowAutoTopicCreation to false", ErrSettings)
+	case !s.Consumer.Return.Errors:
+		return fmt.Errorf("%w: it would hide errors: set Consumer.Return.Errors to true", ErrSettings)
+	}
+	return nil
+}
+
+// Next returns the next item, and waits for it until ctx ends: then the error is ctx's and the Reader stays good.
+//
+// An error that is ErrUnavailable says that Kafka did not answer; the Reader goes on trying, and Next may be called
+// again. After any other error the Reader is good for Close alone.
+func (r *Reader) Next(ctx context.Context) (item Item, err error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return Item{}, err
+		}
+		found, patience, err := r.take(&item)
+		if found || err != nil {
+			return item, err
+		}
+		r.timer.Reset(patience)
+		select {
+		case <-r.wake:
+		case <-r.timer.C:
+		case <-ctx.Done():
+		case <-r.ctx.Done():
+			return Item{}, errors.New("the ordering reader is closed")
+		}
+	}
+}
+
+// take pops an item, or says how long to wait for one.
+func (r *Reader) take(item *Item) (found bool, patience time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	found, err = r.order.pop(item)
+	switch {
+	case err != nil:
+		return false, 0, err
+	case found && item.Kind == Event:
+		r.due = 0
+		p := r.order.popped
+		r.sources[p.index].drained(p.bytes, r.limit())
+		return true, 0, nil
+	case found:
+		r.transactions.drained(r.order.bytes, announcedBytes)
+		return true, 0, nil
+	}
+	if r.trouble != nil {
+		err, r.trouble = r.trouble, nil
+		return false, 0, err
+	}
+	patience, err = r.patience()
+	r.waiting = err == nil
+	return false, patience, err
+}
+
+// patience says how long the event that is due may still be missing.
+func (r *Reader) patience() (time.Duration, error) {
+	if r.order.current == nil {
+		return time.Hour, nil // no event is due
+	}
+	if r.due != r.order.next {
+		r.due, r.dueSince = r.order.next, time.Now()
+	}
+	left := r.config.StallTimeout - time.Since(r.dueSince)
+	if left > 0 {
+		return left, nil
+	}
+	v := r.order.stalled()
+	v.Cause = fmt.Errorf("waited for %s", r.config.StallTimeout)
+	return 0, v
+}
+
+// limit is what each partition's queue may hold.
+func (r *Reader) limit() int { return r.config.QueueBytes / max(1, len(r.sources)) }
+
+// wakeNext has Next look again, if it waits and there is something to see. The caller holds mu.
+func (r *Reader) wakeNext() {
+	if r.waiting && (r.trouble != nil || r.order.ready()) {
+		r.waiting = false
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Saved returns the place after the End that Next has just returned.
+func (r *Reader) Saved() Saved {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.order.saved()
+}
+
+// Close stops reading and waits for the Reader's goroutines.
+func (r *Reader) Close() error {
+	r.stop()
+	r.feeders.Wait()
+	return r.consumer.Close()
+}

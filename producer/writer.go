@@ -1,0 +1,356 @@
+package producer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/kafka"
+	"github.com/livedb/livedb/internal/metrics"
+)
+
+// Limits bound what one Kafka transaction holds. The zero value of a field means its default.
+type Limits struct {
+	Linger time.Duration // from a batch's first event to its commit, when Kafka keeps up
+	Bytes  int           // of keys, values and headers; exceeded by at most one change
+	Events int           // exceeded by at most one change
+}
+
+// Defaults of Limits.
+const (
+	DefaultLinger = 10 * time.Millisecond
+	DefaultBytes  = 4 << 20
+	DefaultEvents = 10_000
+)
+
+func (l Limits) orDefault() Limits {
+	if l.Linger <= 0 {
+		l.Linger = DefaultLinger
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = DefaultBytes
+	}
+	if l.Events <= 0 {
+		l.Events = DefaultEvents
+	}
+	return l
+}
+
+const (
+	// batches in turn: one is filled, one is written, one waits or is the spare of a split.
+	batches = 3
+	// heartbeatInterval is how often an idle stream records how far the source may forget.
+	heartbeatInterval = 10 * time.Second
+	// heartbeatWanted is the same when the source asks, as it does before it shuts down.
+	heartbeatWanted = 250 * time.Millisecond
+	// stallLimit ends the session: Postgres cannot shut down while a connection neither acknowledges nor goes.
+	stallLimit = 12 * time.Second
+)
+
+// ErrStalled says that Kafka has not committed for some seconds.
+var ErrStalled = errors.New("kafka has not committed a transaction for 12 s")
+
+// Writer is the handler of a stream: it fills batches through the Assembler on the stream's goroutine, and commits them
+// on its own. It is good for one session: after an error drop it, and start again from the checkpoint.
+type Writer struct {
+	assembler *Assembler
+	producer  *kafka.Producer
+	topics    envelope.Topics
+	limits    Limits
+	metrics   *metrics.CDC
+	progress  *Progress
+
+	batch     *Batch // being filled
+	spare     *Batch // for the rest of a transaction that is about to be split
+	free      chan *Batch
+	freed     chan struct{} // has a token when a batch may have become free
+	queue     chan *Batch   // never full: there are no more batches than places
+	inFlight  atomic.Int32
+	oldest    atomic.Int64 // when the oldest batch in flight was handed over, Unix nanoseconds
+	durable   atomic.Uint64
+	done      chan struct{} // closed when Write returns
+	heartbeat time.Time     // when the last one was handed over
+	quiet     cdc.LSN       // the last position with nothing before it outstanding
+	wanted    bool
+}
+
+// Progress is what has been committed since the process began. All sessions of a role share one.
+type Progress struct {
+	Transactions, Events, Bytes, Commits, Seq, LastCommitNanos atomic.Int64
+	Position                                                   atomic.Value // string
+}
+
+// NewWriter goes on from a checkpoint.
+func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, limits Limits, m *metrics.CDC, progress *Progress) *Writer {
+	w := &Writer{assembler: a, producer: p, topics: topics, limits: limits.orDefault(), metrics: m, progress: progress,
+		free: make(chan *Batch, batches), freed: make(chan struct{}, 1), queue: make(chan *Batch, batches), done: make(chan struct{}), heartbeat: time.Now()}
+	for range batches {
+		w.free <- &Batch{}
+	}
+	w.durable.Store(uint64(a.done.AckedUpto))
+	w.next()
+	return w
+}
+
+// Begin implements the stream's handler.
+func (w *Writer) Begin(tx cdc.Transaction) error { return w.assembler.Begin(tx) }
+
+// Change implements the stream's handler. A batch that is over a limit in the middle of a transaction is handed over when
+// the transaction goes on, not before: so its last part is never empty.
+func (w *Writer) Change(c *cdc.Change) error {
+	w.split()
+	return w.assembler.Change(c)
+}
+
+// Truncate implements the stream's handler.
+func (w *Writer) Truncate(lsn cdc.LSN, tables []*cdc.Table) error {
+	w.split()
+	return w.assembler.Truncate(lsn, tables)
+}
+
+// Commit implements the stream's handler.
+func (w *Writer) Commit(tx cdc.Transaction) error {
+	if err := w.assembler.Commit(tx); err != nil {
+		return err
+	}
+	if w.over() || w.due(time.Now()) && len(w.queue) == 0 {
+		w.handOver()
+	}
+	return nil
+}
+
+// Quiet implements the stream's handler. A position may be acknowledged once nothing before it is open or in flight,
+// and only after a checkpoint says so.
+func (w *Writer) Quiet(lsn cdc.LSN, wanted bool) error {
+	if w.assembler.open || !w.batch.empty() || w.inFlight.Load() > 0 || uint64(lsn) <= w.durable.Load() {
+		return nil
+	}
+	w.quiet, w.wanted = lsn, wanted
+	return w.Tick(time.Now())
+}
+
+// Tick implements the stream's handler.
+func (w *Writer) Tick(now time.Time) error {
+	if w.inFlight.Load() > 0 && now.Sub(time.Unix(0, w.oldest.Load())) > stallLimit {
+		return ErrStalled
+	}
+	if w.batch == nil || w.assembler.open {
+		return nil
+	}
+	if w.due(now) && len(w.queue) == 0 {
+		w.handOver()
+		return nil
+	}
+	if w.quiet > 0 && w.batch.empty() && w.inFlight.Load() == 0 && !now.Before(w.nextHeartbeat()) {
+		w.assembler.done.AckedUpto = max(w.assembler.done.AckedUpto, w.quiet)
+		w.quiet = 0
+		w.handOver()
+	}
+	return nil
+}
+
+// Alarm implements the stream's handler.
+func (w *Writer) Alarm() time.Time {
+	if w.batch != nil && !w.assembler.open && !w.batch.empty() {
+		alarm := w.batch.first.Add(w.limits.Linger)
+		if len(w.queue) > 0 { // Kafka is behind: look again soon, and let the batch grow meanwhile
+			alarm = time.Now().Add(time.Millisecond)
+		}
+		return alarm
+	}
+	if w.quiet > 0 {
+		return w.nextHeartbeat()
+	}
+	return time.Now().Add(time.Second)
+}
+
+func (w *Writer) nextHeartbeat() time.Time {
+	if w.wanted {
+		return w.heartbeat.Add(heartbeatWanted)
+	}
+	return w.heartbeat.Add(heartbeatInterval)
+}
+
+// Full implements the stream's handler.
+func (w *Writer) Full() <-chan struct{} {
+	if w.batch == nil && !w.next() {
+		return w.freed
+	}
+	if w.spare == nil && w.assembler.open && w.over() {
+		select {
+		case w.spare = <-w.free:
+		default:
+			return w.freed
+		}
+	}
+	return nil
+}
+
+// Durable implements the stream's handler.
+func (w *Writer) Durable() cdc.LSN { return cdc.LSN(w.durable.Load()) }
+
+func (w *Writer) over() bool {
+	return len(w.batch.arena) >= w.limits.Bytes || len(w.batch.records) >= w.limits.Events
+}
+
+func (w *Writer) due(now time.Time) bool {
+	return !w.batch.empty() && now.Sub(w.batch.first) >= w.limits.Linger
+}
+
+// split hands over a batch that is over a limit; Full has set the spare aside for what follows.
+func (w *Writer) split() {
+	if w.spare != nil {
+		w.handOver()
+	}
+}
+
+// handOver seals the batch and takes the next one, if there is one.
+func (w *Writer) handOver() {
+	now := time.Now()
+	b := w.assembler.Seal(now)
+	w.batch = nil
+	w.heartbeat = now
+	if w.inFlight.Add(1) == 1 {
+		w.oldest.Store(now.UnixNano())
+	}
+	w.queue <- b
+	if w.spare != nil {
+		w.batch, w.spare = w.spare, nil
+		w.assembler.Use(w.batch)
+		return
+	}
+	w.next()
+}
+
+func (w *Writer) next() bool {
+	select {
+	case w.batch = <-w.free:
+		w.assembler.Use(w.batch)
+		return true
+	default:
+		return false
+	}
+}
+
+// Drain hands over what is whole. The stream has ended; no other method but Write may follow.
+func (w *Writer) Drain() {
+	if w.batch != nil && !w.assembler.open && !w.batch.empty() {
+		w.handOver()
+	}
+	close(w.queue)
+}
+
+// Write commits batch after batch until Drain, or until an error.
+func (w *Writer) Write(ctx context.Context) error {
+	defer close(w.done)
+	for {
+		select {
+		case b, more := <-w.queue:
+			if !more {
+				return nil
+			}
+			if err := w.commit(b); err != nil {
+				return err
+			}
+			w.free <- b
+			select {
+			case w.freed <- struct{}{}:
+			default:
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Done is closed once Write has returned: what is durable then stays so.
+func (w *Writer) Done() <-chan struct{} { return w.done }
+
+func (w *Writer) commit(b *Batch) error {
+	if b.topology != nil {
+		if err := WriteTopology(w.producer, w.topics, *b.topology); err != nil {
+			return w.failed(err)
+		}
+	}
+	began := time.Now()
+	checkpoint, err := json.Marshal(b.checkpoint)
+	if err != nil {
+		return fmt.Errorf("write the checkpoint: %w", err)
+	}
+	order, err := b.order()
+	if err != nil {
+		return fmt.Errorf("write the transaction record: %w", err)
+	}
+	messages := b.render()
+	if err := w.producer.Begin(); err != nil {
+		return w.failed(err)
+	}
+	for i := range messages {
+		w.producer.Send(&messages[i])
+	}
+	if len(b.entries) > 0 {
+		w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Transaction(), Value: sarama.ByteEncoder(order)})
+	}
+	w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Checkpoint(), Key: sarama.StringEncoder(keyPosition), Value: sarama.ByteEncoder(checkpoint)})
+	if err := w.producer.Commit(); err != nil {
+		return w.failed(err)
+	}
+
+	// Only now may the source forget.
+	w.durable.Store(uint64(b.checkpoint.AckedUpto))
+	w.inFlight.Add(-1)
+	w.oldest.Store(time.Now().UnixNano())
+	w.count(b, began)
+	return nil
+}
+
+func (w *Writer) failed(err error) error {
+	outcome := "abort"
+	switch {
+	case kafka.Fenced(err):
+		outcome = "fenced"
+	case errors.Is(err, kafka.ErrOutcomeUnknown):
+		outcome = "unknown"
+	}
+	w.metrics.KafkaTransactions.WithLabelValues(outcome).Inc()
+	return err
+}
+
+// count reports a committed batch.
+func (w *Writer) count(b *Batch, began time.Time) {
+	now := time.Now()
+	m, p := w.metrics, w.progress
+	m.KafkaTransactions.WithLabelValues("commit").Inc()
+	m.TransactionDuration.Observe(now.Sub(began).Seconds())
+	p.Commits.Add(1)
+	var events int64
+	for i := range b.records {
+		r := &b.records[i]
+		m.Records.WithLabelValues(b.places[r.place].topic).Inc()
+		if !r.value.none() {
+			m.Events.WithLabelValues(r.table.Schema, r.table.Name, r.op.String()).Inc()
+			events++
+		}
+	}
+	m.RecordBytes.Add(float64(len(b.arena)))
+	m.Transactions.Add(float64(b.whole))
+	p.Events.Add(events)
+	p.Bytes.Add(int64(len(b.arena)))
+	p.Transactions.Add(int64(b.whole))
+	p.Seq.Store(int64(b.checkpoint.Seq))
+	if b.whole > 0 {
+		lag := now.Sub(b.lastCommit)
+		m.LastCommit.Set(float64(b.lastCommit.UnixMicro()) / 1e6)
+		m.CommitLag.Set(lag.Seconds())
+		m.Latency.WithLabelValues(metrics.StageCommitted).Observe(lag.Seconds())
+		p.LastCommitNanos.Store(b.lastCommit.UnixNano())
+		p.Position.Store(b.checkpoint.Commit.String())
+	}
+}
