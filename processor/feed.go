@@ -26,6 +26,7 @@ type source struct {
 	number   int32
 	consumer sarama.PartitionConsumer
 	room     chan struct{} // told when there is room again
+	next     int64         // the offset after the last record read; the feeder's own
 
 	paused bool
 }
@@ -150,7 +151,7 @@ func (r *Reader) feed(s *source, pass func([]*sarama.ConsumerMessage) (full bool
 		case <-r.ctx.Done():
 			return
 		case err, open := <-s.consumer.Errors():
-			if open && !r.consumerError(s, err.Err) || !open {
+			if !open || !r.consumerError(s, err.Err) {
 				return
 			}
 			continue
@@ -164,6 +165,7 @@ func (r *Reader) feed(s *source, pass func([]*sarama.ConsumerMessage) (full bool
 			burst = gather(append(burst[:0], m), s.consumer.Messages())
 		}
 		full, err := pass(burst)
+		s.next = burst[len(burst)-1].Offset + 1
 		clear(burst)
 		switch {
 		case err != nil:
@@ -247,8 +249,8 @@ func (r *Reader) announce(burst []*sarama.ConsumerMessage) (full bool, err error
 // consumerError takes an error of sarama's and reports whether the partition is read on.
 func (r *Reader) consumerError(s *source, err error) bool {
 	if errors.Is(err, sarama.ErrOffsetOutOfRange) {
-		r.fail(&Violation{Err: ErrRetention, Topic: s.topic, Partition: s.number, Offset: -1,
-			Want: "the next offset", Got: "none, for reading fell behind what kafka keeps"})
+		r.fail(&Violation{Err: ErrRetention, Topic: s.topic, Partition: s.number, Offset: s.next,
+			Want: fmt.Sprint("offset ", s.next), Got: "a log that begins later, for reading fell behind what kafka keeps"})
 		return false
 	}
 	r.mu.Lock()

@@ -172,6 +172,11 @@ func (s *sequencer) fail(err error) {
 
 // pop delivers the next item, or reports that it has to wait for something to arrive.
 func (s *sequencer) pop(item *Item) (bool, error) {
+	if s.repeated() {
+		p := s.heads[0]
+		r := p.queue.head()
+		return false, p.violation(ErrRepeat, r.offset, seqText("a seq from", s.next), seqText("seq", r.seq))
+	}
 	for {
 		if s.current == nil && !s.take() {
 			if s.queue.count == 0 && s.chainErr != nil {
@@ -242,8 +247,6 @@ func (s *sequencer) event(item *Item) (bool, error) {
 	switch {
 	case r.seq > s.next:
 		return false, s.missing()
-	case r.seq < s.next:
-		return false, p.violation(ErrRepeat, r.offset, seqText("seq", s.next), seqText("seq", r.seq))
 	case p.topic.left == 0:
 		return false, p.violation(ErrCount, r.offset, "no further event of its transaction", seqText("seq", r.seq))
 	case r.position.Commit != s.current.Commit || r.position.Compare(s.position) < 0:
@@ -297,9 +300,14 @@ func (s *sequencer) ready() bool {
 	case s.err != nil || s.chainErr != nil:
 		return true
 	case s.current == nil:
-		return s.queue.count > 0
+		return s.queue.count > 0 || s.repeated()
 	}
 	return len(s.heads) > 0 && s.heads[0].queue.head().seq <= s.next || s.lost()
+}
+
+// repeated reports whether an event waits that was delivered already: from another partition.
+func (s *sequencer) repeated() bool {
+	return len(s.heads) > 0 && s.heads[0].queue.head().seq < s.next
 }
 
 // stalled names the event that is due and does not come.

@@ -17,6 +17,7 @@ const (
 	defaultQueueBytes   = 64 << 20
 	defaultStallTimeout = 60 * time.Second
 	announcedBytes      = 2 << 20
+	closeTimeout        = 5 * time.Second
 )
 
 // ReaderConfig says what a Reader reads.
@@ -60,7 +61,7 @@ type Reader struct {
 
 // OpenReader starts reading. If <prefix>.transaction does not exist yet, it waits for it until ctx ends.
 func OpenReader(ctx context.Context, c ReaderConfig) (*Reader, error) {
-	if err := checkSettings(c.Client.Config()); err != nil {
+	if err := errors.Join(envelope.CheckPrefix(c.Prefix), checkSettings(c.Client.Config())); err != nil {
 		return nil, err
 	}
 	if c.QueueBytes == 0 {
@@ -186,9 +187,18 @@ func (r *Reader) Saved() Saved {
 	return r.order.saved()
 }
 
-// Close stops reading and waits for the Reader's goroutines.
+// Close stops reading and waits for the Reader's goroutines; if the broker does not answer, some seconds at most.
 func (r *Reader) Close() error {
 	r.stop()
-	r.feeders.Wait()
+	r.timer.Stop()
+	ended := make(chan struct{})
+	go func() {
+		r.feeders.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closeTimeout): // sarama's own time limits end what is left
+	}
 	return r.consumer.Close()
 }

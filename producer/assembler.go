@@ -143,14 +143,15 @@ func (a *Assembler) event(r *route, c *cdc.Change, op cdc.Op) error {
 
 // key appends the key that an event of the op has: the old row's for a delete, else the new row's.
 func (a *Assembler) key(r *route, op cdc.Op, c *cdc.Change) (extent, error) {
-	row := c.New
-	if op == cdc.Delete {
-		row = c.Old
-	}
 	b := a.batch
 	from := len(b.arena)
 	var err error
-	if b.arena, err = r.plan.AppendKey(b.arena, row); err != nil {
+	if op == cdc.Delete {
+		b.arena, err = r.plan.AppendKey(b.arena, c.Old)
+	} else {
+		b.arena, err = r.plan.AppendNewKey(b.arena, c)
+	}
+	if err != nil {
 		return extent{}, a.unencodable(c.Table, err)
 	}
 	return b.add(from), nil

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,7 +48,7 @@ func readItems(ctx context.Context, c Config, m *model, reader *processor.Reader
 	observe := c.UI.Latency.WithLabelValues(metrics.StageRead)
 	reopened, snapshot := true, false
 	for {
-		item, err := reader.Next(ctx)
+		item, err := next(ctx, m, reader)
 		if err != nil {
 			return fmt.Errorf("read the stream %s: %w", c.Prefix, err)
 		}
@@ -70,3 +71,24 @@ func readItems(ctx context.Context, c Config, m *model, reader *processor.Reader
 	}
 }
 
+// calm is how long the reader must go without an error to count as reading again.
+const calm = 3 * time.Second
+
+// next returns the reader's next item. While Kafka does not answer the reader goes on trying, and the page is told.
+func next(ctx context.Context, m *model, reader *processor.Reader) (processor.Item, error) {
+	item, err := reader.Next(ctx)
+	for errors.Is(err, processor.ErrUnavailable) && ctx.Err() == nil {
+		m.setEvents(linkFailed, err.Error())
+		patience, cancel := context.WithTimeout(ctx, calm)
+		item, err = reader.Next(patience)
+		silent := patience.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || silent {
+			m.setEvents(linkReading, "")
+		}
+		if err != nil && silent {
+			item, err = reader.Next(ctx)
+		}
+	}
+	return item, err
+}

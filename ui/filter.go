@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
 )
 
 // filter says which events a page wants in its tail. The zero value wants all. static/app/filter.js means the same by
@@ -118,4 +117,3 @@ func equalFold(data []byte, lower string) bool {
 	}
 	return true
 }
-

@@ -168,4 +168,3 @@ func (f follower) run(ctx context.Context, client sarama.Client, consumer sarama
 		}
 	}
 }
-

@@ -84,23 +84,21 @@ func appendSequence(dst []byte, m *Meta) []byte {
 	return append(dst, `\"`...)
 }
 
-// instant is a point in time as decimal digits. Debezium writes each three times, to the millisecond, microsecond and
+// instant is a point in time as decimal digits. Debezium writes each of them to the millisecond, the microsecond and the
 // nanosecond; formatting numbers is a good part of an event's cost, so all three are cut from one.
 type instant struct {
 	digits [32]byte // nanoseconds since 1970
 	length int
 }
 
-// set formats t, which is not before 1970 and not after 2262: earlier is written as 1970.
+// set formats t. A clock that stands before 1970, or was never set, is written as 1970.
 func (i *instant) set(t time.Time) {
-	nanos := max(t.UnixNano(), 0)
-	if t.Before(epoch) {
-		nanos = 0
+	nanos := int64(0)
+	if t.Unix() > 0 {
+		nanos = t.UnixNano()
 	}
 	i.length = len(strconv.AppendInt(i.digits[:0], nanos, 10))
 }
-
-var epoch = time.Unix(0, 0)
 
 func (i *instant) nanos() []byte  { return i.digits[:i.length] }
 func (i *instant) micros() []byte { return i.cut(3) }

@@ -11,19 +11,30 @@ const MaxTopicName = 249
 // Topics names the topics of one stream. Its value is the stream's prefix, which is also the stream's name.
 type Topics string
 
-// The stream's own topics.
+// Transaction names the topic of the order: one TransactionRecord per Kafka transaction.
 func (t Topics) Transaction() string { return string(t) + ".transaction" }
-func (t Topics) Checkpoint() string  { return string(t) + ".checkpoint" }
-func (t Topics) Truncate() string    { return string(t) + ".truncate" }
-func (t Topics) Message() string     { return string(t) + ".message" }
-func (t Topics) Status() string      { return string(t) + ".status" }
 
-// View holds a view's results, State the processor's position for it.
-func (t Topics) View(view string) string  { return string(t) + ".view-" + view }
+// Checkpoint names the topic of what the producer needs to go on.
+func (t Topics) Checkpoint() string { return string(t) + ".checkpoint" }
+
+// Truncate names the topic of truncate events, which a table's own topic must not carry: they stop Flink.
+func (t Topics) Truncate() string { return string(t) + ".truncate" }
+
+// Message names the topic of logical messages.
+func (t Topics) Message() string { return string(t) + ".message" }
+
+// Status names the topic in which each role instance tells how it is.
+func (t Topics) Status() string { return string(t) + ".status" }
+
+// View names the topic of a view's results.
+func (t Topics) View(view string) string { return string(t) + ".view-" + view }
+
+// State names the topic of the processor's state and position for a view.
 func (t Topics) State(view string) string { return string(t) + ".state-" + view }
 
 // Table names the topic of a table's events. Characters that Kafka refuses become an underscore, so two tables may
-// share a name: the producer refuses that.
+// share a name: the producer refuses that. Kafka itself refuses a topic whose name differs from another's only by dots
+// for underscores, as those of a_b.c and a.b_c do.
 func (t Topics) Table(schema, table string) (string, error) {
 	name := string(t) + "." + legal(schema) + "." + legal(table)
 	if len(name) > MaxTopicName {
@@ -41,6 +52,7 @@ func CheckPrefix(prefix string) error {
 	return nil
 }
 
+// legal replaces every character that Kafka refuses in a topic's name, and every byte that is no character.
 func legal(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -3,6 +3,7 @@ package envelope
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -59,9 +60,12 @@ func (c TopicCount) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the pair [topic, events].
 func (c *TopicCount) UnmarshalJSON(data []byte) error {
-	var pair [2]uint64
+	var pair []uint64 // a [2]uint64 would take a third number, or a missing one, without a word
 	if err := json.Unmarshal(data, &pair); err != nil {
 		return err
+	}
+	if len(pair) != 2 || pair[0] > math.MaxInt32 {
+		return fmt.Errorf("count %s is not a pair [topic, events]", data)
 	}
 	c.Topic, c.Events = int(pair[0]), pair[1]
 	return nil
@@ -77,22 +81,35 @@ func ParseTransaction(value []byte) (*TransactionRecord, error) {
 		return nil, fmt.Errorf("transaction record: version %d is not known to this LiveDB", r.Version)
 	}
 	for i := range r.Entries {
-		e := &r.Entries[i]
-		var n uint64
-		for _, c := range e.Counts {
-			if c.Topic < 0 || c.Topic >= len(r.Topics) || c.Events == 0 {
-				return nil, fmt.Errorf("transaction record: entry %s counts %d events in topic number %d of %d", e.Commit, c.Events, c.Topic, len(r.Topics))
-			}
-			n += c.Events
+		if err := r.Entries[i].check(len(r.Topics)); err != nil {
+			return nil, fmt.Errorf("transaction record: %w", err)
 		}
-		if e.First == 0 || e.Last < e.First || n != e.Last-e.First+1 {
-			return nil, fmt.Errorf("transaction record: entry %s holds seq %d to %d but counts %d events", e.Commit, e.First, e.Last, n)
-		}
-		if i > 0 && e.First != r.Entries[i-1].Last+1 {
-			return nil, fmt.Errorf("transaction record: entry %s starts at seq %d after %d", e.Commit, e.First, r.Entries[i-1].Last)
+		if i > 0 && r.Entries[i].First != r.Entries[i-1].Last+1 {
+			return nil, fmt.Errorf("transaction record: entry %s starts at seq %d after %d", r.Entries[i].Commit, r.Entries[i].First, r.Entries[i-1].Last)
 		}
 	}
 	return &r, nil
+}
+
+// check refuses an entry whose counts are not those of its seq range.
+func (e *TransactionEntry) check(topics int) error {
+	if e.First == 0 || e.Last < e.First {
+		return fmt.Errorf("entry %s holds seq %d to %d", e.Commit, e.First, e.Last)
+	}
+	left := e.Last - e.First + 1
+	for _, c := range e.Counts {
+		if c.Topic < 0 || c.Topic >= topics || c.Events == 0 {
+			return fmt.Errorf("entry %s counts %d events in topic number %d of %d", e.Commit, c.Events, c.Topic, topics)
+		}
+		if c.Events > left {
+			return fmt.Errorf("entry %s holds seq %d to %d but counts more events", e.Commit, e.First, e.Last)
+		}
+		left -= c.Events
+	}
+	if left > 0 {
+		return fmt.Errorf("entry %s holds seq %d to %d but counts %d events less", e.Commit, e.First, e.Last, left)
+	}
+	return nil
 }
 
 // ParseSeq reads the value of HeaderSeq.

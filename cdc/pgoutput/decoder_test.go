@@ -229,7 +229,7 @@ func TestValuesAreViewsAndRowsAreReused(t *testing.T) {
 	}
 
 	// Appending to a value must not write over its neighbour.
-	_ = append(first[0].Text, "xxxx"...)
+	_ = append(first[0].Text, "over the neighbour"...)
 	if got := string(first[1].Text); got != "firs!" {
 		t.Errorf("got %q", got)
 	}
@@ -244,9 +244,10 @@ func TestRowsCostNoAllocation(t *testing.T) {
 	s := inOrders(t)
 	full := row("7", "old", "1.50")
 	for name, data := range map[string][]byte{
-		"insert": insertBytes(16384, full),
-		"update": updateBytes(16384, cdc.OldFull, full, full),
-		"delete": deleteBytes(16384, cdc.OldKey, full),
+		"insert":   insertBytes(16384, full),
+		"update":   updateBytes(16384, cdc.OldFull, full, full),
+		"delete":   deleteBytes(16384, cdc.OldKey, full),
+		"truncate": truncateBytes(0, 16384),
 	} {
 		if allocs := testing.AllocsPerRun(100, func() { s.read(data) }); allocs != 0 {
 			t.Errorf("%s: %v allocations", name, allocs)

@@ -10,7 +10,7 @@ import (
 // Messages of a kind that does not belong here.
 var (
 	ErrUnknownMessage = errors.New("proto_version 1 has no message of this kind")
-	ErrTwoPhase       = errors.New("this is a two-phase message: the slot has two_phase on, which no client can turn off again; use a slot created without it")
+	ErrTwoPhase       = errors.New("this is a two-phase message: the slot has two_phase on; use a slot created without it")
 	ErrStreaming      = errors.New("this message is part of an unfinished transaction: the stream must be started with streaming off")
 )
 

@@ -84,7 +84,8 @@ func Mask(text, sourceURL string) string {
 	if !set || password == "" {
 		return text
 	}
-	for _, secret := range []string{password, url.QueryEscape(password), url.PathEscape(password)} {
+	_, written, _ := strings.Cut(u.User.String(), ":")
+	for _, secret := range []string{password, written, url.QueryEscape(password), url.PathEscape(password)} {
 		text = strings.ReplaceAll(text, secret, "****")
 	}
 	return text

@@ -49,6 +49,16 @@ type PublishedTable struct {
 	Schema, Name string
 }
 
+// Inspect looks at the server alone and refuses one that cannot serve a stream. It only reads.
+func Inspect(ctx context.Context, c Config) (*Server, error) {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return inspect(ctx, conn, c)
+}
+
 // Preflight looks at the source and refuses one that cannot serve the stream. It only reads.
 func Preflight(ctx context.Context, c Config) (*Server, error) {
 	conn, err := Connect(ctx, c)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -83,6 +84,16 @@ type invocation struct {
 	parser  *kong.Kong
 	parsed  *kong.Context
 	globals *Globals
+}
+
+// terminal reports whether a person may be watching the error stream.
+func (i *invocation) terminal() bool {
+	f, ok := i.err.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // log returns the process's logger, which writes to the error stream.

@@ -43,10 +43,7 @@ func kindOf(op cdc.Op) (int, bool) {
 
 // tables tells each table's name and the columns that its row hash covers, in order. A column that somebody adds to the
 // demo's tables is simply not covered.
-var tables = [tableCount]struct {
-	name    string
-	columns []column
-}{
+var tables = [tableCount]definition{
 	customers: {"customers", []column{{"id", plain}, {"name", plain}, {"email", plain}, {"country", plain}, {"active", boolean},
 		{"balance", plain}, {"signed_up_at", instant}, {"profile", plain}}},
 	orders: {"orders", []column{{"id", plain}, {"customer_id", plain}, {"status", plain}, {"total", plain},
@@ -57,6 +54,11 @@ var tables = [tableCount]struct {
 }
 
 func (t table) String() string { return tables[t].name }
+
+type definition struct {
+	name    string
+	columns []column
+}
 
 // column is one column of a row hash and how SQL writes it; %s is the row's alias and name. The text is what the column's
 // value is in the event's JSON, read as text.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/livedb/livedb/cdc"
 )
 
 // tally counts changed rows by table and kind, and adds up their hashes. The sum does not depend on the order of the
@@ -17,6 +19,15 @@ type tally struct {
 func (t *tally) add(table table, kind int, rows int64, sum uint64) {
 	t.rows[table][kind] += rows
 	t.sum += sum
+}
+
+func (t *tally) merge(other *tally) {
+	for table, byKind := range other.rows {
+		for kind, rows := range byKind {
+			t.rows[table][kind] += rows
+		}
+	}
+	t.sum += other.sum
 }
 
 func (t *tally) total() int64 {
@@ -60,7 +71,7 @@ func (t *tally) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("ledger counts rows of %q, which is not the demo's", name)
 		}
 		for op, rows := range counts[name] {
-			kind := slices.IndexFunc(kinds[:], func(k cdcOp) bool { return k.String() == op })
+			kind := slices.IndexFunc(kinds[:], func(k cdc.Op) bool { return k.String() == op })
 			if kind < 0 || rows < 0 {
 				return fmt.Errorf("ledger counts %d rows of %s of kind %q", rows, name, op)
 			}

@@ -51,6 +51,9 @@ func findBinaries(ctx context.Context, named string, as account, log *slog.Logge
 		}
 		refused = errors.Join(refused, fmt.Errorf("%s: %w", dir, err))
 	}
+	if err := ctx.Err(); err != nil {
+		return binaries{}, fmt.Errorf("look for a Postgres on this machine: %w", err)
+	}
 	if refused != nil {
 		log.Warn("no usable Postgres on this machine", "error", refused)
 	}

@@ -240,9 +240,13 @@ func runFolders(t *testing.T) int {
 func TestPostgresStartEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if p, err := StartPostgres(ctx, PostgresConfig{}); err == nil {
+	p, err := StartPostgres(ctx, PostgresConfig{})
+	if err == nil {
 		stopPostgres(t, p)
 		t.Fatal("started")
+	}
+	if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "download") {
+		t.Errorf("got %v, want that the context ended, and no download because of it", err)
 	}
 }
 
@@ -301,5 +305,18 @@ func TestDownloadedPostgresRuns(t *testing.T) {
 	slot := query[string](t, p.URL(), "SELECT slot_name::text FROM pg_create_logical_replication_slot('s', 'pgoutput')")
 	if slot != "s" {
 		t.Errorf("got slot %q", slot)
+	}
+}
+
+// How long initdb and the start take together.
+func BenchmarkPostgresStart(b *testing.B) {
+	for b.Loop() {
+		p, err := StartPostgres(b.Context(), PostgresConfig{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		stopPostgres(b, p)
+		b.StartTimer()
 	}
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/burst"
+	"github.com/livedb/livedb/migrations"
+	"github.com/livedb/livedb/ui"
+)
+
+// demoCommand runs everything:
+//
+//	burst ──► Postgres ──► cdc ──► Kafka ──► process ──► Kafka ──► ui ──► browser
+//	  │      (embedded)          (embedded)    │
+//	  └──── the ledger in the source ──────────┴──► proof: what was written against what a reader saw
+type demoCommand struct {
+	sourceFlags
+	Kafka      []string      `name:"kafka" env:"LIVEDB_KAFKA,KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Use this Kafka instead of the embedded one."`
+	Partitions int32         `name:"partitions" default:"4" help:"Partitions of each table's topic."`
+	Linger     time.Duration `name:"linger" default:"20ms" help:"How long a Kafka transaction gathers events before it commits."`
+	Yes        bool          `name:"yes" help:"Do not ask before writing to the source given by --source."`
+	JSON       bool          `name:"json" help:"Print one JSON object at the end."`
+	PgBin      string        `name:"pg-bin" type:"path" placeholder:"DIR" help:"The folder of the embedded Postgres's initdb and postgres."`
+	uiFlags
+	demoLoad
+}
+
+// demoLoad is the burst writer's load, with a burst now and then to look at.
+type demoLoad struct{ burstFlags }
+
+// demoName names the demo's schema, slot and publication.
+const demoName = "livedb_demo"
+
+// Times of the demo's end.
+const (
+	catchUpLimit   = 60 * time.Second // for the reader to see what was written, after --for
+	interruptLimit = 2 * time.Second  // the same after Ctrl-C
+	cleanUpLimit   = 10 * time.Second
+)
+
+// Run implements the command.
+func (c *demoCommand) Run(i *invocation) error {
+	log := i.log()
+	listener, err := ui.Listen(c.Listen) // before anything is started
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if err := c.ask(i); err != nil {
+		return err
+	}
+
+	s, err := c.start(i.ctx, log)
+	if err != nil {
+		return interrupted(i.ctx, err)
+	}
+	defer s.stop(log)
+	fmt.Fprintf(i.err, "LiveDB demo\n  postgres   %s\n  kafka      %s\n  dashboard  http://%s\n", s.postgres, s.kafka, listener.Addr())
+	if c.For == 0 {
+		fmt.Fprintln(i.err, "  Ctrl-C ends it, and what is embedded goes with it.")
+	}
+	summary, err := c.stream(i, s, listener, log)
+	if err != nil {
+		return interrupted(i.ctx, err)
+	}
+	if c.JSON {
+		err = json.NewEncoder(i.out).Encode(summary)
+	} else {
+		_, err = fmt.Fprintln(i.out, summary)
+	}
+	return errors.Join(err, summary.verdict())
+}
+
+// interrupted turns what a Ctrl-C broke off into no error.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// ask makes sure that the user's own Postgres may be written to.
+func (c *demoCommand) ask(i *invocation) error {
+	if c.Source == "" {
+		return nil
+	}
+	cc, err := postgres.Parse(c.Source.Reveal())
+	if err != nil || c.Yes {
+		return err
+	}
+	fmt.Fprintf(i.err, "The demo will write to %s: a schema, a publication and a replication slot, all named %s.\n"+
+		"The slot and the publication are dropped at the end; the schema stays. Go on? [y/N] ", postgres.Address(cc), demoName)
+	answer, _ := bufio.NewReader(i.in).ReadString('\n') // the end of input is a no
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return &cdc.Refusal{Name: "not_confirmed", Problem: "the demo was not allowed to write to " + postgres.Address(cc), Remedy: "answer y, or pass --yes"}
+	}
+	return nil
+}
+
+// prepare checks the source, removes what a killed demo left in it, and makes the tables.
+func (c *demoCommand) prepare(ctx context.Context, source postgres.Config) error {
+	if c.Source != "" {
+		if _, err := postgres.Inspect(ctx, source); err != nil {
+			return err
+		}
+		if err := postgres.DropSlot(ctx, source); err != nil {
+			return err
+		}
+		if err := postgres.DropPublication(ctx, source); err != nil {
+			return err
+		}
+	}
+	_, err := migrations.Up(ctx, source.URL, demoName)
+	return err
+}
+
+// sourceConfig is the demo's stream in the source.
+func (c *demoCommand) sourceConfig(url string) postgres.Config {
+	tables := make([]string, len(burst.Tables))
+	for i, t := range burst.Tables {
+		tables[i] = demoName + "." + t
+	}
+	return postgres.Config{URL: url, Slot: demoName, Publication: demoName, Tables: tables}
+}

@@ -1,0 +1,57 @@
+package processor
+
+import (
+	"testing"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
+)
+
+// BenchmarkOrder is the cost of one event in the sequencer: in and out, transactions of 96 events over 8 partitions of
+// two topics.
+func BenchmarkOrder(b *testing.B) {
+	const size, partitions = 96, 8
+	s := newSequencer("p", FromBeginning(), nil)
+	a, c := s.add("orders", make([]begin, partitions/2)), s.add("items", make([]begin, partitions/2))
+	to := append(a.partitions, c.partitions...)
+	key, value := []byte(`{"id":1}`), make([]byte, 400)
+	record := &envelope.TransactionRecord{Version: 1, Epoch: 1, Topics: []string{"orders", "items"},
+		Entries: []envelope.TransactionEntry{{Starts: true, Ends: true, Counts: []envelope.TopicCount{{Topic: 0, Events: size / 2}, {Topic: 1, Events: size / 2}}}}}
+	entries := make([]envelope.TransactionEntry, 1)
+
+	b.ReportAllocs()
+	seq, popped := uint64(0), 0
+	for b.Loop() {
+		if popped%size == 0 {
+			entry := &record.Entries[0]
+			entry.First, entry.Last, entry.Commit = seq+1, seq+size, cdc.CommitLSN(seq+1)
+			entries[0] = *entry
+			r := *record
+			r.Entries = entries
+			if _, err := s.announce(&r, int64(seq), 200); err != nil {
+				b.Fatal(err)
+			}
+			for range size {
+				seq++
+				p := to[(seq*5)%partitions]
+				if err := s.push(p, recordOf(seq, entry.Commit, key, value)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		var item Item
+		for item.Kind != Event {
+			if found, err := s.pop(&item); err != nil || !found {
+				b.Fatal(found, err)
+			}
+		}
+		popped++
+		if popped%size == 0 {
+			s.pop(&item) // End
+		}
+	}
+}
+
+func recordOf(seq uint64, commit cdc.CommitLSN, key, value []byte) record {
+	return record{seq: seq, position: cdc.Position{Commit: commit, Index: seq}, offset: int64(seq), key: key, value: value}
+}

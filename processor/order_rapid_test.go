@@ -1,0 +1,267 @@
+package processor
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
+)
+
+// history is a stream as the producer wrote it, and what a reader must make of it.
+type history struct {
+	transactions []envelope.TransactionRecord
+	partitions   map[place][]record // by topic and partition, tombstones included
+	sizes        map[string]int     // partitions per topic
+	want         []string
+}
+
+type place struct {
+	topic  string
+	number int32
+}
+
+// drawHistory draws transactions of random size over random partitions, deletes with tombstones, split transactions and
+// records that hold several.
+func drawHistory(t *rapid.T) *history {
+	h := &history{partitions: map[place][]record{}, sizes: map[string]int{}}
+	topics := []string{"orders", "items", "truncate"}[:rapid.IntRange(1, 3).Draw(t, "topics")]
+	for _, name := range topics {
+		h.sizes[name] = rapid.IntRange(1, 4).Draw(t, "partitions")
+	}
+	seq, record := uint64(0), envelope.TransactionRecord{Version: 1, Epoch: 1}
+	for xid := range uint32(rapid.IntRange(1, 12).Draw(t, "transactions")) {
+		commit := cdc.CommitLSN(100 * (xid + 1))
+		h.want = append(h.want, fmt.Sprint("begin ", xid))
+		parts := rapid.SampledFrom([]int{1, 1, 1, 2, 3}).Draw(t, "parts")
+		for part := range parts {
+			e := envelope.TransactionEntry{XID: xid, Commit: commit, First: seq + 1, Starts: part == 0, Ends: part == parts-1}
+			counts := map[string]uint64{}
+			for range rapid.IntRange(1, 6).Draw(t, "events") {
+				seq++
+				name := rapid.SampledFrom(topics).Draw(t, "topic")
+				counts[name]++
+				h.event(t, place{name, int32(rapid.IntRange(0, h.sizes[name]-1).Draw(t, "partition"))}, seq, commit)
+			}
+			e.Last = seq
+			for _, name := range topics {
+				if counts[name] > 0 {
+					record.Topics = append(record.Topics, name)
+					e.Counts = append(e.Counts, envelope.TopicCount{Topic: len(record.Topics) - 1, Events: counts[name]})
+				}
+			}
+			record.Entries = append(record.Entries, e)
+			if !e.Ends || rapid.Bool().Draw(t, "flush") {
+				h.transactions = append(h.transactions, record)
+				record = envelope.TransactionRecord{Version: 1, Epoch: 1}
+			}
+		}
+		h.want = append(h.want, fmt.Sprint("end ", xid))
+	}
+	if len(record.Entries) > 0 {
+		h.transactions = append(h.transactions, record)
+	}
+	return h
+}
+
+func (h *history) event(t *rapid.T, at place, seq uint64, commit cdc.CommitLSN) {
+	log := h.partitions[at]
+	offset := int64(0)
+	if len(log) > 0 {
+		offset = log[len(log)-1].offset + 1
+	}
+	offset += int64(rapid.IntRange(0, 2).Draw(t, "control records"))
+	r := record{seq, cdc.Position{Commit: commit, Index: seq}, offset, []byte(fmt.Sprint(seq % 3)), []byte(fmt.Sprint(at.topic, seq))}
+	log = append(log, r)
+	if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
+		r.offset, r.value = r.offset+1, nil
+		log = append(log, r)
+	}
+	h.partitions[at] = log
+	h.want = append(h.want, fmt.Sprint(seq, " ", at.topic, seq))
+}
+
+// play lets the history arrive in a random order that respects each partition's, with restarts at random Ends, and
+// returns what was delivered.
+func (h *history) play(t *rapid.T, restarts bool) (got []string, s *sequencer, err error) {
+	s = newSequencer("p", FromBeginning(), nil)
+	announced, read := 0, map[place]int{}
+	for {
+		ways := []func(){}
+		if announced < len(h.transactions) && s.chainErr == nil {
+			ways = append(ways, func() {
+				r := h.transactions[announced]
+				unknown, _ := s.announce(&r, int64(announced), 1) // pop tells of the error
+				announced++
+				for _, name := range unknown {
+					begins := make([]begin, h.sizes[name])
+					for i := range begins {
+						begins[i].offset = s.offsets[name][int32(i)]
+					}
+					s.add(name, begins)
+				}
+			})
+		}
+		for _, at := range h.places() {
+			log := h.partitions[at]
+			if s.topics[at.topic] != nil && read[at] < len(log) {
+				ways = append(ways, func() {
+					if s.push(s.topics[at.topic].partitions[at.number], log[read[at]]) != nil {
+						read[at] = len(log)
+					}
+					read[at]++
+				})
+			}
+		}
+		if len(ways) > 0 {
+			rapid.SampledFrom(ways).Draw(t, "arrival")()
+		}
+		for {
+			var item Item
+			found, err := s.pop(&item)
+			if err != nil {
+				return got, s, err
+			}
+			if !found {
+				break
+			}
+			got = append(got, itemText(item))
+			if restarts && item.Kind == End && rapid.IntRange(0, 3).Draw(t, "restart") == 0 {
+				s, announced, read = h.restart(t, s.saved())
+			}
+		}
+		if len(ways) == 0 {
+			return got, s, nil
+		}
+	}
+}
+
+func (h *history) places() []place {
+	var places []place
+	for _, name := range []string{"orders", "items", "truncate"} {
+		for i := range h.sizes[name] {
+			places = append(places, place{name, int32(i)})
+		}
+	}
+	return places
+}
+
+// restart is a new reader that goes on at a place saved as JSON.
+func (h *history) restart(t *rapid.T, saved Saved) (*sequencer, int, map[place]int) {
+	text, err := json.Marshal(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again Saved
+	if err := json.Unmarshal(text, &again); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(saved, again); diff != "" {
+		t.Fatal(diff)
+	}
+	read := map[place]int{}
+	for at, log := range h.partitions {
+		from := again.Offsets[at.topic][at.number]
+		read[at] = slices.IndexFunc(log, func(r record) bool { return r.offset >= from })
+		if read[at] < 0 {
+			read[at] = len(log)
+		}
+	}
+	return newSequencer("p", From(again), again.Offsets), int(again.Transaction), read
+}
+
+func itemText(item Item) string {
+	if item.Kind == Event {
+		return fmt.Sprintf("%d %s", item.Seq, item.Value)
+	}
+	return fmt.Sprint(item.Kind, " ", item.Tx.XID)
+}
+
+func TestAnyArrivalGivesTheOneOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHistory(t)
+		got, _, err := h.play(t, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(h.want, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Whatever is broken, what is delivered is a beginning of the truth, and the damage does not pass unseen: there is an
+// error, or an event is still waited for.
+func TestAnyDamageIsFound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHistory(t)
+		damage := h.damage(t)
+		got, s, err := h.play(t, false)
+		if len(got) > len(h.want) || !slices.Equal(got, h.want[:len(got)]) {
+			t.Fatalf("%s: delivered %q of %q", damage, got, h.want)
+		}
+		if err == nil && s.current == nil && !s.open {
+			t.Fatalf("%s: passed unseen: delivered %q", damage, got)
+		}
+	})
+}
+
+// damage breaks one thing.
+func (h *history) damage(t *rapid.T) string {
+	var filled []place
+	for _, at := range h.places() {
+		if len(h.partitions[at]) > 0 {
+			filled = append(filled, at)
+		}
+	}
+	at := rapid.SampledFrom(filled).Draw(t, "damaged partition")
+	log := slices.Clone(h.partitions[at])
+	i := rapid.IntRange(0, len(log)-1).Draw(t, "damaged record")
+	kind := rapid.SampledFrom([]string{"drop", "duplicate", "duplicate elsewhere", "swap", "other seq", "swap records", "duplicate record"}).Draw(t, "damage")
+	text := fmt.Sprintf("%s %v seq %d", kind, at, log[i].seq)
+	tx := rapid.IntRange(0, len(h.transactions)-1).Draw(t, "damaged transaction record")
+	switch kind {
+	case "drop":
+		for log[i].value == nil {
+			i-- // a tombstone alone is no loss
+		}
+		log = slices.Delete(log, i, i+1)
+	case "duplicate":
+		log = slices.Insert(log, rapid.IntRange(i+1, len(log)).Draw(t, "to"), log[i])
+	case "duplicate elsewhere":
+		other := place{at.topic, int32(rapid.IntRange(0, h.sizes[at.topic]-1).Draw(t, "other"))}
+		if other == at || log[i].value == nil {
+			log = append(log, log[i])
+			break
+		}
+		to := rapid.IntRange(0, len(h.partitions[other])).Draw(t, "to")
+		h.partitions[other] = slices.Insert(slices.Clone(h.partitions[other]), to, log[i])
+	case "swap":
+		j := rapid.IntRange(0, len(log)-1).Draw(t, "with")
+		if i == j {
+			log = append(log, log[i])
+		}
+		log[i], log[j] = log[j], log[i]
+	case "other seq":
+		for log[i].value == nil {
+			i--
+		}
+		log[i].seq += uint64(rapid.IntRange(1, 5).Draw(t, "more"))
+	case "swap records":
+		if tx == 0 {
+			h.transactions = append(h.transactions, h.transactions[0])
+			break
+		}
+		h.transactions = slices.Clone(h.transactions)
+		h.transactions[tx-1], h.transactions[tx] = h.transactions[tx], h.transactions[tx-1]
+	case "duplicate record":
+		h.transactions = slices.Insert(slices.Clone(h.transactions), tx+1, h.transactions[tx])
+	}
+	h.partitions[at] = log
+	return text
+}

@@ -1,0 +1,242 @@
+package processor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/kafka"
+)
+
+// stream writes what cdc would write, to a Kafka of its own, and remembers what a reader must deliver.
+type stream struct {
+	t        *testing.T
+	cluster  *kfake.Cluster
+	config   kafka.Config
+	client   sarama.Client
+	topics   envelope.Topics
+	producer *kafka.Producer
+
+	seq    uint64
+	xid    uint32
+	commit cdc.CommitLSN
+	index  uint64
+
+	mu  sync.Mutex
+	log []string
+}
+
+// written is an event to be written.
+type written struct {
+	topic     string // without the prefix
+	partition int32
+	key       string
+	value     string // empty: a value that names the seq
+	tombstone bool   // follows the event
+
+	lose, double bool // damage: the record is missing, or there twice
+}
+
+// part is a Postgres transaction, or with split or rest a part of one.
+type part struct {
+	events      []written
+	rest, split bool
+	time        time.Time
+}
+
+func newStream(t *testing.T) *stream {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	s := &stream{t: t, cluster: cluster, topics: "p", config: kafka.Config{Brokers: cluster.ListenAddrs(), ClientID: "test"}}
+	s.client = s.connect()
+	s.fence()
+	t.Cleanup(func() { s.producer.Close() })
+	return s
+}
+
+func (s *stream) connect() sarama.Client {
+	s.t.Helper()
+	client, err := kafka.Connect(s.t.Context(), s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// fence opens a new producer, which aborts the older one's open transaction.
+func (s *stream) fence() {
+	s.t.Helper()
+	if s.producer != nil {
+		s.producer.Close()
+	}
+	p, err := kafka.OpenProducer(s.t.Context(), s.config, "p.cdc")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.producer = p
+}
+
+// create makes topics, with the stream's own.
+func (s *stream) create(partitions int32, tables ...string) {
+	s.t.Helper()
+	topics := []kafka.Topic{{Name: s.topics.Transaction(), Partitions: 1}, {Name: s.topics.Checkpoint(), Partitions: 1, Compacted: true}}
+	for _, name := range tables {
+		topics = append(topics, kafka.Topic{Name: "p." + name, Partitions: partitions})
+	}
+	if err := kafka.EnsureTopics(s.t.Context(), s.client, topics...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// write writes one Kafka transaction. It may be called from one goroutine at a time.
+func (s *stream) write(parts ...part) {
+	s.t.Helper()
+	if err := s.producer.Begin(); err != nil {
+		s.t.Fatal(err)
+	}
+	r, log := s.send(parts)
+	value, err := json.Marshal(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.producer.Send(&sarama.ProducerMessage{Topic: s.topics.Transaction(), Value: sarama.ByteEncoder(value)})
+	s.producer.Send(&sarama.ProducerMessage{Topic: s.topics.Checkpoint(), Key: sarama.StringEncoder("position"), Value: sarama.StringEncoder("{}")})
+
+	s.mu.Lock()
+	s.log = append(s.log, log...) // before a reader can see it
+	s.mu.Unlock()
+	if err := s.producer.Commit(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// abort writes the events of a Kafka transaction that is never committed.
+func (s *stream) abort(parts ...part) {
+	s.t.Helper()
+	seq, xid, commit, index := s.seq, s.xid, s.commit, s.index
+	if err := s.producer.Begin(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.send(parts)
+	s.seq, s.xid, s.commit, s.index = seq, xid, commit, index
+	s.fence()
+}
+
+func (s *stream) send(parts []part) (r envelope.TransactionRecord, log []string) {
+	r = envelope.TransactionRecord{Version: 1, Epoch: 1}
+	for _, p := range parts {
+		if !p.rest {
+			s.xid++
+			s.commit += 100
+			s.index = 0
+			log = append(log, fmt.Sprint("begin ", s.xid))
+		}
+		e := envelope.TransactionEntry{XID: s.xid, Commit: s.commit, TimeUS: p.time.UnixMicro(), First: s.seq + 1, Starts: !p.rest, Ends: !p.split}
+		for _, w := range p.events {
+			s.seq++
+			s.index++
+			name := "p." + w.topic
+			if !slices.Contains(r.Topics, name) {
+				r.Topics = append(r.Topics, name)
+			}
+			topic := slices.Index(r.Topics, name)
+			at := slices.IndexFunc(e.Counts, func(c envelope.TopicCount) bool { return c.Topic == topic })
+			if at < 0 {
+				at = len(e.Counts)
+				e.Counts = append(e.Counts, envelope.TopicCount{Topic: topic})
+			}
+			e.Counts[at].Events++
+			log = append(log, fmt.Sprintf("%d %s", s.seq, s.sendEvent(name, w)))
+		}
+		e.Last = s.seq
+		if !p.split {
+			e.End = cdc.EndLSN(s.commit + 50)
+			log = append(log, fmt.Sprint("end ", s.xid))
+		}
+		r.Entries = append(r.Entries, e)
+	}
+	return r, log
+}
+
+func (s *stream) sendEvent(topic string, w written) (value string) {
+	value = w.value
+	if value == "" {
+		value = fmt.Sprintf(`{"seq":%d}`, s.seq)
+	}
+	m := sarama.ProducerMessage{Topic: topic, Partition: w.partition, Key: sarama.StringEncoder(w.key), Value: sarama.StringEncoder(value),
+		Headers: []sarama.RecordHeader{
+			{Key: []byte(envelope.HeaderSeq), Value: strconv.AppendUint(nil, s.seq, 10)},
+			{Key: []byte(envelope.HeaderPosition), Value: []byte(cdc.Position{Commit: s.commit, Index: s.index}.String())},
+		}}
+	times := 1
+	switch {
+	case w.lose:
+		times = 0
+	case w.double:
+		times = 2
+	}
+	for range times {
+		again := m
+		s.producer.Send(&again)
+	}
+	if w.tombstone {
+		again := m
+		again.Value = nil
+		s.producer.Send(&again)
+	}
+	return value
+}
+
+// logged returns what was written so far.
+func (s *stream) logged() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.log)
+}
+
+// open opens a reader that is closed at the test's end.
+func (s *stream) open(start Start, adjust ...func(*ReaderConfig)) *Reader {
+	s.t.Helper()
+	c := ReaderConfig{Client: s.client, Prefix: "p", Start: start}
+	for _, f := range adjust {
+		f(&c)
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := OpenReader(ctx, c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// read returns the next n items, or those before an error.
+func (s *stream) read(r *Reader, n int) (got []string, err error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	for len(got) < n {
+		item, err := r.Next(ctx)
+		if err != nil {
+			return got, err
+		}
+		got = append(got, itemText(item))
+	}
+	return got, nil
+}
