@@ -168,8 +168,7 @@ func (r *Reader) feed(s *source, pass func([]*sarama.ConsumerMessage) (full bool
 		s.next = burst[len(burst)-1].Offset + 1
 		clear(burst)
 		switch {
-		case err != nil:
-			r.fail(err)
+		case err != nil: // Next tells of it
 			return
 		case full:
 			select {
@@ -199,11 +198,10 @@ func gather(burst []*sarama.ConsumerMessage, from <-chan *sarama.ConsumerMessage
 
 // push passes event records on.
 func (r *Reader) push(s *source, p *partition, burst []*sarama.ConsumerMessage, records []record, bytes *arena) (full bool, err error) {
-	var foreign error
 	for _, m := range burst {
-		seq, position, err := readHeaders(m)
-		if err != nil {
-			foreign = p.violation(ErrRecord, m.Offset, "an event of LiveDB", "another record: "+err.Error())
+		seq, position, unread := readHeaders(m)
+		if unread != nil {
+			err = p.violation(ErrRecord, m.Offset, "an event of LiveDB", "another record: "+unread.Error())
 			break
 		}
 		records = append(records, record{seq, position, m.Offset, bytes.copy(m.Key), bytes.copy(m.Value)})
@@ -212,38 +210,49 @@ func (r *Reader) push(s *source, p *partition, burst []*sarama.ConsumerMessage, 
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.wakeNext()
 	for i := range records {
 		if err := r.order.push(p, records[i]); err != nil {
 			return false, err
 		}
 	}
-	r.wakeNext()
-	return s.filled(p.bytes, r.limit()), foreign
+	if err != nil {
+		r.order.fail(err)
+	}
+	return s.filled(p.bytes, r.limit()), err
 }
 
 // announce passes transaction records on and opens the topics they name.
 func (r *Reader) announce(burst []*sarama.ConsumerMessage) (full bool, err error) {
 	for _, m := range burst {
-		parsed, err := envelope.ParseTransaction(m.Value)
-		if err != nil {
-			return false, &Violation{Err: ErrRecord, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
-				Want: "a transaction record", Got: "another record: " + err.Error()}
-		}
-		r.mu.Lock()
-		unknown, err := r.order.announce(parsed, m.Offset, len(m.Value))
-		full = r.transactions.filled(r.order.bytes, announcedBytes)
-		r.wakeNext()
-		r.mu.Unlock()
+		unknown, err := r.announceOne(m)
 		if err != nil {
 			return false, err
 		}
 		for _, name := range unknown {
 			if err := r.openTopic(name); err != nil {
+				r.fail(fmt.Errorf("open topic %s: %w", name, err))
 				return false, err
 			}
 		}
 	}
-	return full, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.transactions.filled(r.order.bytes, announcedBytes), nil
+}
+
+func (r *Reader) announceOne(m *sarama.ConsumerMessage) (unknown []string, err error) {
+	parsed, err := envelope.ParseTransaction(m.Value)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.wakeNext()
+	if err != nil {
+		err = &Violation{Err: ErrRecord, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+			Want: "a transaction record", Got: "another record: " + err.Error()}
+		r.order.breakOff(err)
+		return nil, err
+	}
+	return r.order.announce(parsed, m.Offset, len(m.Value))
 }
 
 // consumerError takes an error of sarama's and reports whether the partition is read on.

@@ -48,7 +48,7 @@ func digits(text []byte, end byte, base uint64) (value uint64, rest []byte, ok b
 		switch {
 		case c == end && i > 0:
 			return value, text[i+1:], true
-		case i == 16:
+		case i == 16, i == 1 && text[0] == '0': // too long, or not as String writes it
 			return 0, text, false
 		case c >= '0' && c <= '9':
 			value = value*base + uint64(c-'0')

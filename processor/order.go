@@ -82,7 +82,7 @@ func newSequencer(prefix string, start Start, offsets map[string]map[int32]int64
 func (s *sequencer) announce(r *envelope.TransactionRecord, offset int64, size int) (unknown []string, err error) {
 	entries, err := s.chain.follow(r, offset)
 	if err != nil {
-		s.chainErr = err
+		s.breakOff(err)
 		return nil, err
 	}
 	if len(entries) == 0 {
@@ -162,6 +162,9 @@ func (s *sequencer) checkArrival(p *partition, r *record) error {
 	}
 	return nil
 }
+
+// breakOff has pop return an error when it has delivered all that was announced.
+func (s *sequencer) breakOff(err error) { s.chainErr = err }
 
 // fail has pop return an error when it cannot go on. The first one counts.
 func (s *sequencer) fail(err error) {
@@ -310,16 +313,16 @@ func (s *sequencer) repeated() bool {
 	return len(s.heads) > 0 && s.heads[0].queue.head().seq < s.next
 }
 
-// stalled names the event that is due and does not come.
+// stalled names the event that is due and does not come, and the first partition it may be in.
 func (s *sequencer) stalled() *Violation {
 	v := &Violation{Err: ErrStall, Want: seqText("seq", s.next), Got: "nothing"}
 	for _, t := range s.counted {
 		for _, p := range t.partitions {
-			if t.left > 0 && p.queue.count == 0 {
+			if t.left > 0 && p.queue.count == 0 && v.Topic == "" {
 				v.Topic, v.Partition, v.Offset = t.name, p.number, p.next
-				v.Err = t.blame(v.Err)
 			}
 		}
+		v.Err = t.blame(v.Err)
 	}
 	return v
 }

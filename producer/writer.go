@@ -21,6 +21,9 @@ type Limits struct {
 	Linger time.Duration // from a batch's first event to its commit, when Kafka keeps up
 	Bytes  int           // of keys, values and headers; exceeded by at most one change
 	Events int           // exceeded by at most one change
+
+	// Heartbeat is how often an idle stream records how far the source may forget.
+	Heartbeat time.Duration
 }
 
 // Defaults of Limits.
@@ -28,6 +31,8 @@ const (
 	DefaultLinger = 10 * time.Millisecond
 	DefaultBytes  = 4 << 20
 	DefaultEvents = 10_000
+
+	DefaultHeartbeat = 10 * time.Second
 )
 
 func (l Limits) orDefault() Limits {
@@ -40,15 +45,16 @@ func (l Limits) orDefault() Limits {
 	if l.Events <= 0 {
 		l.Events = DefaultEvents
 	}
+	if l.Heartbeat <= 0 {
+		l.Heartbeat = DefaultHeartbeat
+	}
 	return l
 }
 
 const (
 	// batches in turn: one is filled, one is written, one waits or is the spare of a split.
 	batches = 3
-	// heartbeatInterval is how often an idle stream records how far the source may forget.
-	heartbeatInterval = 10 * time.Second
-	// heartbeatWanted is the same when the source asks, as it does before it shuts down.
+	// heartbeatWanted is the heartbeat when the source asks for one, as it does before it shuts down.
 	heartbeatWanted = 250 * time.Millisecond
 	// stallLimit ends the session: Postgres cannot shut down while a connection neither acknowledges nor goes.
 	stallLimit = 12 * time.Second
@@ -175,7 +181,7 @@ func (w *Writer) nextHeartbeat() time.Time {
 	if w.wanted {
 		return w.heartbeat.Add(heartbeatWanted)
 	}
-	return w.heartbeat.Add(heartbeatInterval)
+	return w.heartbeat.Add(w.limits.Heartbeat)
 }
 
 // Full implements the stream's handler.

@@ -55,7 +55,9 @@ const (
 func Run(ctx context.Context, c Config) error {
 	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}}
 	r.report()
-	if err := Preflight(ctx, c); err != nil {
+	if err := Preflight(ctx, c); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		c.Status.Set(status.Error, err.Error())
 		return err
 	}

@@ -70,8 +70,9 @@ func (b *bench) exec(statements ...string) {
 	}
 }
 
-// start runs the role until the returned function is called, which gives its error.
+// start runs the role, once no earlier one is left, until the returned function is called, which gives its error.
 func (b *bench) start() (stop func() error) {
+	b.await("SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "' AND active)")
 	ctx, cancel := context.WithCancel(b.t.Context())
 	c := b.config
 	c.Metrics = metrics.NewCDC(prometheus.NewRegistry())
@@ -215,6 +216,7 @@ func TestTheStreamSurvivesItsWalsender(t *testing.T) {
 func TestAnIdleStreamAcknowledgesForeignWAL(t *testing.T) {
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE elsewhere (v text)")
 	b.config.Source.Tables = []string{"public.a"}
+	b.config.Limits.Heartbeat = 100 * time.Millisecond
 	stop := b.start()
 	b.reader()
 	b.awaitSlot()

@@ -133,10 +133,11 @@ func (p *Postgres) Stop(ctx context.Context) error {
 func (p *Postgres) Restart(ctx context.Context, mode StopMode) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended() {
+	running := p.server.Load()
+	running.stop(ctx, mode)
+	if running.died || p.ended() {
 		return errors.New("postgres has ended and cannot be restarted; start a new one")
 	}
-	p.server.Load().stop(ctx, mode)
 
 	// The children of a killed postmaster hold its shared memory until they notice, and until then a new one gives up.
 	err := p.launch(ctx)
@@ -160,7 +161,7 @@ func (p *Postgres) launch(ctx context.Context) error {
 	p.server.Store(s)
 	go func() {
 		<-s.ended
-		if !s.ordered.Load() {
+		if s.died {
 			p.end(fmt.Errorf("postgres ended by itself: %v%s", s.err, quoteLines(s.log.String())))
 		}
 	}()

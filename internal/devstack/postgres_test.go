@@ -102,6 +102,9 @@ func TestPostgresStartAndStop(t *testing.T) {
 
 func TestPostgresRunsUnprivileged(t *testing.T) {
 	p := SharedPostgres(t)
+	if group, err := syscall.Getpgid(p.PID()); err != nil || group == syscall.Getpgrp() {
+		t.Errorf("got process group %d, %v: Ctrl-C would end it under our feet", group, err)
+	}
 	info, err := os.Stat(p.DataDir())
 	must(t, err)
 	uid := int(info.Sys().(*syscall.Stat_t).Uid)
@@ -171,6 +174,9 @@ func TestPostgresTellsThatItDied(t *testing.T) {
 	}
 	if err := p.Err(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("got %v, want that it was killed", err)
+	}
+	if err := p.Restart(t.Context(), StopFast); err == nil {
+		t.Error("restarted what had died")
 	}
 	must(t, p.Stop(t.Context()))
 	if exists(p.DataDir()) {

@@ -29,7 +29,8 @@ type server struct {
 	cmd     *exec.Cmd
 	log     tail
 	ended   chan struct{} // closed when the process is gone
-	err     error         // how it ended; set before ended is closed
+	err     error         // how it ended, and
+	died    bool          // whether nobody told it to: both set before ended is closed
 	ordered atomic.Bool   // it was told to end
 }
 
@@ -63,6 +64,7 @@ func launch(ctx context.Context, bin, dataDir string, port int, as account, guar
 	}()
 	go func() {
 		s.err = s.cmd.Wait()
+		s.died = !s.ordered.Load()
 		select {
 		case <-logged: // its last words
 		case <-time.After(time.Second): // backends outlive a killed postmaster a little
