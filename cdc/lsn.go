@@ -1,9 +1,22 @@
 package cdc
 
-import "github.com/jackc/pglogrepl"
+import (
+	"fmt"
+
+	"github.com/jackc/pglogrepl"
+)
 
 // LSN is a position in the write-ahead log. Most code wants one of the kinds below.
 type LSN = pglogrepl.LSN
+
+// ParseLSN reads an LSN as Postgres writes it, and nothing else.
+func ParseLSN(text string) (LSN, error) {
+	lsn, err := pglogrepl.ParseLSN(text)
+	if err == nil && lsn.String() != text {
+		err = fmt.Errorf("LSN %q is not written as Postgres writes it, such as 16/B374D848", text)
+	}
+	return lsn, err
+}
 
 // CommitLSN is where a transaction's commit record starts: final_lsn of BEGIN and commit_lsn of COMMIT
 // (proto.c, logicalrep_write_begin and logicalrep_write_commit). It orders transactions.
@@ -22,7 +35,7 @@ func (l CommitLSN) MarshalText() ([]byte, error) { return []byte(l.String()), ni
 
 // UnmarshalText reads what MarshalText wrote.
 func (l *CommitLSN) UnmarshalText(text []byte) error {
-	lsn, err := pglogrepl.ParseLSN(string(text))
+	lsn, err := ParseLSN(string(text))
 	*l = CommitLSN(lsn)
 	return err
 }
@@ -35,7 +48,7 @@ func (l EndLSN) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
 func (l *EndLSN) UnmarshalText(text []byte) error {
-	lsn, err := pglogrepl.ParseLSN(string(text))
+	lsn, err := ParseLSN(string(text))
 	*l = EndLSN(lsn)
 	return err
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pglogrepl"
 )
 
 // Position names one change of an epoch and orders all of them: by commit record first, then by place within the
@@ -36,7 +34,7 @@ func ParsePosition(text string) (Position, error) {
 	if !found {
 		return Position{}, fmt.Errorf("position %q has no index: write it as 16/B374D848:7", text)
 	}
-	lsn, err := pglogrepl.ParseLSN(commit)
+	lsn, err := ParseLSN(commit)
 	if err != nil {
 		return Position{}, fmt.Errorf("position %q: %w", text, err)
 	}

@@ -14,7 +14,7 @@ import (
 // Feeding in bursts keeps the lock, and Next, from being taken once per record.
 const (
 	burstRecords = 256
-	burstBytes   = 256 << 10
+	burstBytes   = 64 << 10
 )
 
 // openTimeout bounds how long a topic that a transaction record names may be unknown to the brokers.

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/livedb/livedb/cdc"
@@ -54,4 +55,41 @@ func BenchmarkOrder(b *testing.B) {
 
 func recordOf(seq uint64, commit cdc.CommitLSN, key, value []byte) record {
 	return record{seq: seq, position: cdc.Position{Commit: commit, Index: seq}, offset: int64(seq), key: key, value: value}
+}
+
+// BenchmarkReader is the cost of one event from an in-process Kafka through sarama to Next, in Kafka transactions of
+// 1,000 events of 400 bytes over 4 partitions. Its figure holds the broker and sarama as well.
+func BenchmarkReader(b *testing.B) {
+	s := newStream(b)
+	s.create(4, "public.orders")
+	value := strings.Repeat("x", 400)
+	var events []written
+	for i := range 1000 {
+		events = append(events, written{topic: "public.orders", partition: int32(i % 4), key: `{"id":1}`, value: value})
+	}
+	for range 200 {
+		s.write(part{events: events})
+	}
+	b.ReportAllocs()
+	read := 0
+	for b.Loop() {
+		b.StopTimer()
+		r := s.open(FromBeginning())
+		r.Next(b.Context()) // connected
+		b.StartTimer()
+		for events := 0; events < int(s.seq); {
+			item, err := r.Next(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			if item.Kind == Event {
+				events++
+				read++
+			}
+		}
+		b.StopTimer()
+		r.Close()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(read), "ns/event")
 }

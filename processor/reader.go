@@ -22,8 +22,8 @@ const (
 
 // ReaderConfig says what a Reader reads.
 type ReaderConfig struct {
-	// Client is used but not closed. Its settings must be those of internal/kafka, in what matters here: OpenReader
-	// refuses others.
+	// Client is used but not closed; the Reader connects once more with its settings. They must be those of
+	// internal/kafka, in what matters here: OpenReader refuses others.
 	Client sarama.Client
 	Prefix string
 	Start  Start // the zero value is FromBeginning
@@ -40,6 +40,7 @@ type ReaderConfig struct {
 type Reader struct {
 	config   ReaderConfig
 	topics   envelope.Topics
+	fetching fetchClient
 	consumer sarama.Consumer
 
 	ctx     context.Context // ends with Close
@@ -70,11 +71,17 @@ func OpenReader(ctx context.Context, c ReaderConfig) (*Reader, error) {
 	if c.StallTimeout == 0 {
 		c.StallTimeout = defaultStallTimeout
 	}
-	consumer, err := sarama.NewConsumerFromClient(c.Client)
+	fetching, err := newFetchClient(c.Client)
 	if err != nil {
 		return nil, fmt.Errorf("open the ordering reader: %w", err)
 	}
-	r := &Reader{config: c, topics: envelope.Topics(c.Prefix), consumer: consumer, wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	consumer, err := sarama.NewConsumerFromClient(fetching)
+	if err != nil {
+		fetching.Close()
+		return nil, fmt.Errorf("open the ordering reader: %w", err)
+	}
+	r := &Reader{config: c, topics: envelope.Topics(c.Prefix), fetching: fetching, consumer: consumer,
+		wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	if err := r.open(ctx); err != nil {
 		r.Close()
@@ -189,6 +196,9 @@ func (r *Reader) Saved() Saved {
 
 // Close stops reading and waits for the Reader's goroutines; if the broker does not answer, some seconds at most.
 func (r *Reader) Close() error {
+	if r.ctx.Err() != nil {
+		return nil // it is closed
+	}
 	r.stop()
 	r.timer.Stop()
 	ended := make(chan struct{})
@@ -200,5 +210,5 @@ func (r *Reader) Close() error {
 	case <-ended:
 	case <-time.After(closeTimeout): // sarama's own time limits end what is left
 	}
-	return r.consumer.Close()
+	return errors.Join(r.consumer.Close(), r.fetching.Close())
 }

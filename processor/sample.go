@@ -53,6 +53,27 @@ func beginAt(client sarama.Client, topic string, partition int32, offset int64) 
 	return begin{max(offset, oldest), oldest > offset}, nil
 }
 
+// fetchClient is a client of its own for the fetches. A broker answers the requests of one connection in turn, so on the
+// same one every question for an offset would wait until a fetch has waited for data.
+type fetchClient struct {
+	sarama.Client
+	lookup sarama.Client
+}
+
+func newFetchClient(lookup sarama.Client) (fetchClient, error) {
+	var addresses []string
+	for _, b := range lookup.Brokers() {
+		addresses = append(addresses, b.Addr())
+	}
+	client, err := sarama.NewClient(addresses, lookup.Config())
+	return fetchClient{client, lookup}, err
+}
+
+// GetOffset asks on the other client's connection.
+func (c fetchClient) GetOffset(topic string, partition int32, time int64) (int64, error) {
+	return c.lookup.GetOffset(topic, partition, time)
+}
+
 // sample finds the offsets from which the transactions written from now on are read.
 //
 // First each event partition's last stable offset, then the newest offset of <prefix>.transaction. A transaction whose

@@ -20,7 +20,7 @@ import (
 
 // stream writes what cdc would write, to a Kafka of its own, and remembers what a reader must deliver.
 type stream struct {
-	t        *testing.T
+	t        testing.TB
 	cluster  *kfake.Cluster
 	config   kafka.Config
 	client   sarama.Client
@@ -54,7 +54,7 @@ type part struct {
 	time        time.Time
 }
 
-func newStream(t *testing.T) *stream {
+func newStream(t testing.TB) *stream {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {

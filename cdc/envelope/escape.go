@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// escapes tells how a byte stands in a JSON string: 0 as it is, 'u' as \u00XX, otherwise as a backslash and the letter.
+// escapes tells how a byte stands in a JSON string: 0 as it is, 'u' as \u00xx, otherwise as a backslash and the letter.
 var escapes = func() (table [256]byte) {
 	for c := range 0x20 {
 		table[c] = 'u'
@@ -54,7 +54,7 @@ func isClean(word uint64) bool {
 }
 
 func appendEscapedBytes(dst, text []byte) []byte {
-	const hex = "0123456789ABCDEF"
+	const hex = "0123456789abcdef"
 
 	for _, c := range text {
 		switch e := escapes[c]; e {

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// byStandardLibrary is the escaper's model. It escapes the two line separators that only JavaScript minds, and writes
-// its hex digits small.
+// byStandardLibrary is the escaper's model, but for the two line separators that only JavaScript minds.
 func byStandardLibrary(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -28,7 +27,7 @@ func checkEscaper(t testing.TB, text string) {
 		t.Fatalf("%q: %v", text, err)
 	}
 	want := byStandardLibrary(t, text)
-	if !strings.EqualFold(string(got), want) {
+	if string(got) != want {
 		t.Fatalf("%q: got %s, want %s", text, got, want)
 	}
 	var back string

@@ -112,3 +112,14 @@ func TestUnavailablePlaceholders(t *testing.T) {
 		}
 	}
 }
+
+func TestTypeNames(t *testing.T) {
+	for _, c := range []struct {
+		oid        uint32
+		name, want string
+	}{{numericOID, "", "numeric"}, {1231, "", "numeric[]"}, {90000, "public.mood", "public.mood"}, {90000, "", "type 90000"}} {
+		if got := typeName(c.oid, c.name); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}

@@ -28,8 +28,11 @@ func (c *Catalog) Close(ctx context.Context) { c.conn.Close(ctx) }
 
 // Type is a type outside pg_catalog.
 type Type struct {
-	Base uint32 // of a domain: the type it narrows, which may be a domain of the same map; else 0
-	Elem uint32 // of an array: its elements' type; else 0
+	Base     uint32 // of a domain: the type it narrows, which may be a domain of the same map; else 0
+	Elem     uint32 // of an array: its elements' type; else 0
+	Modifier int32  // of a domain: its base type's; -1 for none
+	Name     string // schema.name
+	Delim    byte   // between the elements of an array of this type
 }
 
 // Key returns the columns that identify a row of the table on Kafka, in key order: the primary key's, or those of the
@@ -61,7 +64,7 @@ func (c *Catalog) Key(ctx context.Context, t *cdc.Table) ([]string, error) {
 // firstUserOID is FirstNormalObjectId of access/transam.h: lower OIDs are Postgres's own.
 const firstUserOID = 16384
 
-// Types returns the domains and arrays among the user's types of a table's columns.
+// Types returns the types of a table's columns that are not Postgres's own, and the types behind them.
 func (c *Catalog) Types(ctx context.Context, t *cdc.Table) (map[uint32]Type, error) {
 	types := map[uint32]Type{}
 	var look func(oid uint32) error
@@ -74,22 +77,19 @@ func (c *Catalog) Types(ctx context.Context, t *cdc.Table) (map[uint32]Type, err
 		}
 		var found Type
 		// typelem is also set for types that are no arrays, such as point; typcategory tells.
-		err := c.conn.QueryRow(ctx, `SELECT CASE typtype WHEN 'd' THEN typbasetype ELSE 0 END, CASE typcategory WHEN 'A' THEN typelem ELSE 0 END
-			FROM pg_type WHERE oid = $1`, oid).Scan(&found.Base, &found.Elem)
+		var delim string
+		err := c.conn.QueryRow(ctx, `SELECT CASE typtype WHEN 'd' THEN typbasetype ELSE 0 END, CASE typcategory WHEN 'A' THEN typelem ELSE 0 END,
+			typtypmod, n.nspname || '.' || typname, typdelim::text FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE t.oid = $1`, oid).
+			Scan(&found.Base, &found.Elem, &found.Modifier, &found.Name, &delim)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // dropped since: written as text
 		}
 		if err != nil {
 			return fmt.Errorf("read the type %d: %w", oid, err)
 		}
-		if found == (Type{}) {
-			return nil
-		}
+		found.Delim = delim[0]
 		types[oid] = found
-		if found.Base != 0 {
-			return look(found.Base)
-		}
-		return look(found.Elem)
+		return errors.Join(look(found.Base), look(found.Elem))
 	}
 	for _, column := range t.Columns {
 		if err := look(column.Type); err != nil {

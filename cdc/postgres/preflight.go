@@ -179,11 +179,7 @@ func parseLSN(text string) (cdc.LSN, error) {
 	if text == "" {
 		return 0, nil
 	}
-	var lsn cdc.LSN
-	if err := lsn.Scan(text); err != nil {
-		return 0, fmt.Errorf("the source wrote the LSN %q: %w", text, err)
-	}
-	return lsn, nil
+	return cdc.ParseLSN(text)
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -16,8 +16,10 @@ func (c *cdcCommand) Run(i *invocation) error {
 		return err
 	}
 	h := newHost(i.ctx, i.log())
+	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0); err != nil {
+		return err
+	}
 	h.serveOps(listener)
 	h.publish(c.kafkaFlags.config("cdc"), c.Prefix)
-	h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0)
 	return h.wait()
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/postgres"
-	"github.com/livedb/livedb/internal/burst"
+	"github.com/livedb/livedb/internal/burst/ledger"
 	"github.com/livedb/livedb/migrations"
 	"github.com/livedb/livedb/ui"
 )
@@ -60,7 +60,7 @@ func (c *demoCommand) Run(i *invocation) error {
 
 	s, err := c.start(i.ctx, log)
 	if err != nil {
-		return interrupted(i.ctx, err)
+		return err
 	}
 	defer s.stop(log)
 	fmt.Fprintf(i.err, "LiveDB demo\n  postgres   %s\n  kafka      %s\n  dashboard  http://%s\n", s.postgres, s.kafka, listener.Addr())
@@ -69,7 +69,7 @@ func (c *demoCommand) Run(i *invocation) error {
 	}
 	summary, err := c.stream(i, s, listener, log)
 	if err != nil {
-		return interrupted(i.ctx, err)
+		return err
 	}
 	if c.JSON {
 		err = json.NewEncoder(i.out).Encode(summary)
@@ -77,14 +77,6 @@ func (c *demoCommand) Run(i *invocation) error {
 		_, err = fmt.Fprintln(i.out, summary)
 	}
 	return errors.Join(err, summary.verdict())
-}
-
-// interrupted turns what a Ctrl-C broke off into no error.
-func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
 }
 
 // ask makes sure that the user's own Postgres may be written to.
@@ -124,9 +116,9 @@ func (c *demoCommand) prepare(ctx context.Context, source postgres.Config) error
 
 // sourceConfig is the demo's stream in the source.
 func (c *demoCommand) sourceConfig(url string) postgres.Config {
-	tables := make([]string, len(burst.Tables))
-	for i, t := range burst.Tables {
-		tables[i] = demoName + "." + t
+	var tables []string
+	for _, t := range []ledger.Table{ledger.Customers, ledger.Orders, ledger.Items, ledger.Entries} {
+		tables = append(tables, demoName+"."+t.String())
 	}
 	return postgres.Config{URL: url, Slot: demoName, Publication: demoName, Tables: tables}
 }

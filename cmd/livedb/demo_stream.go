@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/burst"
+	"github.com/livedb/livedb/internal/burst/ledger"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/processor"
 )
@@ -24,8 +27,10 @@ func (c *demoCommand) stream(i *invocation, s *stack, listener net.Listener, log
 	defer end()
 	h := newHost(roles, log)
 	k := kafkaFlags{Kafka: s.brokers, Prefix: s.prefix}
+	if err := h.runCDC(k, topicFlags{Partitions: c.Partitions, Linger: c.Linger}, s.source, s.retain); err != nil {
+		return nil, err
+	}
 	h.publish(k.config("demo"), s.prefix)
-	h.runCDC(k, topicFlags{Partitions: c.Partitions, Linger: c.Linger}, s.source, s.retain)
 	h.runProcess(k, demoName)
 	h.runUI(k, c.uiFlags, listener)
 
@@ -53,7 +58,7 @@ func (c *demoCommand) prove(i *invocation, h *host, k kafkaFlags, s *stack) (*su
 		return nil, err
 	}
 	defer reader.Close()
-	p := &proof{reader: reader, verifier: burst.NewVerifier(demoName), latency: hdrhistogram.New(1, 10*60*1e6, 3)}
+	p := &proof{reader: reader, verifier: ledger.NewVerifier(ledger.Config{Schema: demoName}), latency: hdrhistogram.New(1, 10*60*1e6, 3)}
 
 	writing, stopWriting := context.WithCancel(h.ctx)
 	defer stopWriting()
@@ -77,7 +82,7 @@ func (c *demoCommand) prove(i *invocation, h *host, k kafkaFlags, s *stack) (*su
 	}
 	catchUp, cancel := context.WithTimeout(h.ctx, limit)
 	defer cancel()
-	report, err := p.finish(catchUp, s.source.URL)
+	report, err := p.finish(catchUp, s.source.URL, result.Writers)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ func (c *demoCommand) prove(i *invocation, h *host, k kafkaFlags, s *stack) (*su
 // proof feeds the verifier with the stream in commit order.
 type proof struct {
 	reader   *processor.Reader
-	verifier *burst.Verifier
+	verifier *ledger.Verifier
 	latency  *hdrhistogram.Histogram // commit to here, microseconds
 }
 
@@ -109,16 +114,20 @@ func (p *proof) follow(ctx context.Context, written <-chan error) error {
 }
 
 // finish reads on until everything that the ledger holds was seen, or the context ends: what is missing then is counted.
-func (p *proof) finish(ctx context.Context, url string) (burst.Report, error) {
+// The ledger may hold writers of earlier runs: they were before this stream.
+func (p *proof) finish(ctx context.Context, url string, writers []ledger.Writer) (ledger.Report, error) {
 	truth, err := burst.ReadTruth(context.WithoutCancel(ctx), url, demoName)
 	if err != nil {
-		return burst.Report{}, err
+		return ledger.Report{}, err
 	}
+	maps.DeleteFunc(truth, func(id string, _ ledger.Writer) bool {
+		return !slices.ContainsFunc(writers, func(w ledger.Writer) bool { return w.ID == id })
+	})
 	for !p.verifier.CaughtUp(truth) {
 		if err := p.step(ctx); ctx.Err() != nil {
 			break
 		} else if err != nil {
-			return burst.Report{}, err
+			return ledger.Report{}, err
 		}
 	}
 	return p.verifier.Finish(truth), nil
@@ -126,6 +135,9 @@ func (p *proof) finish(ctx context.Context, url string) (burst.Report, error) {
 
 func (p *proof) step(ctx context.Context) error {
 	item, err := p.reader.Next(ctx)
+	if errors.Is(err, processor.ErrUnavailable) {
+		return nil // the reader goes on trying
+	}
 	if err != nil {
 		return err
 	}
@@ -137,7 +149,7 @@ func (p *proof) step(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the event %s: %w", item.Position, err)
 		}
-		return p.verifier.Event(e.Kind(), e.Source.Schema, e.Source.Table, e.Before, e.After)
+		return p.verifier.Event(e.Kind(), e.Source.Schema+"."+e.Source.Table, e.Before, e.After)
 	case processor.End:
 		p.verifier.End()
 		return p.latency.RecordValue(max(1, min(time.Since(item.Tx.Time).Microseconds(), p.latency.HighestTrackableValue())))
@@ -147,8 +159,8 @@ func (p *proof) step(ctx context.Context) error {
 
 // summary is what the demo prints at its end.
 type summary struct {
-	RowsWritten     uint64   `json:"rows_written"` // rows of committed transactions, by the writer's own count
-	Transactions    uint64   `json:"transactions"`
+	RowsWritten     int64    `json:"rows_written"` // rows of committed transactions, by the writer's own count
+	Transactions    int64    `json:"transactions"`
 	Events          uint64   `json:"events"` // seen by the reader; more than rows, for the ledger's own are among them
 	Missing         uint64   `json:"missing"`
 	Duplicated      uint64   `json:"duplicated"`
@@ -167,7 +179,7 @@ type latency struct {
 	Max float64 `json:"max"`
 }
 
-func newSummary(written burst.Result, r burst.Report, p *proof, elapsed time.Duration) *summary {
+func newSummary(written burst.Result, r ledger.Report, p *proof, elapsed time.Duration) *summary {
 	ms := func(us int64) float64 { return float64(us) / 1000 }
 	return &summary{RowsWritten: written.Rows, Transactions: written.Transactions, Seed: written.Seed,
 		Events: r.Events, Missing: r.Missing, Duplicated: r.Duplicated, Disordered: r.Disordered, Altered: r.Altered, Findings: r.Findings,

@@ -54,6 +54,8 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	case errors.As(err, &parse):
 		fmt.Fprintln(s.err, "livedb:", err)
 		return exitUsage
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return exitInterrupted
 	case err != nil:
 		fmt.Fprintln(s.err, "livedb:", err)
 		return exitCode(err)

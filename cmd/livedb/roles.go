@@ -15,12 +15,17 @@ import (
 
 // The roles, as demo, run and each role's own command start them. Nothing is wired anywhere else.
 
-func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) {
+// runCDC returns an error if the preflight refuses; nothing has been made then, not even the topic of the status.
+func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) error {
 	version, _ := build()
 	c := capture.Config{Source: source, Kafka: k.config("cdc"), Prefix: k.Prefix, Partitions: t.Partitions, RetentionBytes: retention,
 		Limits: producer.Limits{Linger: t.Linger}, Version: version,
 		Metrics: metrics.NewCDC(h.registry), Status: h.board.Role("cdc"), Log: h.log.With("role", "cdc")}
+	if err := capture.Preflight(h.ctx, c); err != nil {
+		return err
+	}
 	h.role(func(ctx context.Context) error { return capture.Run(ctx, c) })
+	return nil
 }
 
 func (h *host) runProcess(k kafkaFlags, schema string) {

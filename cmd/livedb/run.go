@@ -24,8 +24,11 @@ func (c *runCommand) Run(i *invocation) error {
 		return err
 	}
 	h := newHost(i.ctx, i.log())
+	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0); err != nil {
+		listener.Close()
+		return err
+	}
 	h.publish(c.kafkaFlags.config("run"), c.Prefix)
-	h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0)
 	h.runProcess(c.kafkaFlags, c.ViewSchema)
 	h.runUI(c.kafkaFlags, c.uiFlags, listener)
 	h.log.Info("dashboard", "url", "http://"+listener.Addr().String())

@@ -44,8 +44,10 @@ var allowed = [][2]string{
 	// Beside the stream: what writes into the source. It shares the source's address and its refusals with cdc/postgres.
 	{"internal/burst", "cdc"},
 	{"internal/burst", "cdc/postgres"},
+	{"internal/burst", "internal/burst/ledger"},
 	{"internal/burst", "internal/metrics"},
 	{"internal/burst", "internal/status"},
+	{"internal/burst/ledger", "cdc"},
 	{"migrations", "cdc/postgres"},
 
 	// What both sides share.

@@ -1,10 +1,10 @@
 // Package burst is the role that writes into the source: a small shop's customers, orders and items, in bursts, many rows
-// to a transaction, some of them taken back; and it is the judge of what a stream made of them.
+// to a transaction, some of them taken back.
 //
-// Every transaction ends with one row in burst_ledger that tells what else it changed: how many rows of each table, and
-// the sum of the rows' hashes, computed by Postgres. A writer numbers its transactions 1, 2, 3… and raises the number only
-// when it knows that the commit succeeded; a commit whose answer was lost is looked up. So the tables' history can be
-// checked from the events alone, and Verifier does: what is missing, doubled, out of order or altered.
+// Every transaction ends with one row in burst_ledger that tells what else it changed (package ledger explains it and
+// judges by it). A writer numbers its transactions 1, 2, 3… and raises the number only when it knows that the commit
+// succeeded; a commit whose answer was lost is looked up. So the ledger has neither a gap nor a repeat, whatever happens
+// to the connections and the server.
 //
 //	pacer ──rows/s──► writer ──► planner ──► statements ──► Postgres
 //	                    │                       └─ count and hash sum ─┐
@@ -19,12 +19,13 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/livedb/livedb/internal/burst/ledger"
 	"github.com/livedb/livedb/internal/metrics"
 	"github.com/livedb/livedb/internal/status"
 )
 
 // DefaultSchema is where the demo's tables are.
-const DefaultSchema = "livedb_demo"
+const DefaultSchema = ledger.DefaultSchema
 
 // Config says what to write, where and how fast. The zero value of every option means its default.
 type Config struct {

@@ -12,27 +12,21 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/burst/ledger"
 	"github.com/livedb/livedb/internal/metrics"
 	"github.com/livedb/livedb/internal/status"
 )
 
 // Result is what a run did.
 type Result struct {
-	Rows         int64         `json:"rows"`         // committed, ledger rows included
-	Transactions int64         `json:"transactions"` // committed
-	Rollbacks    int64         `json:"rollbacks"`    // on purpose or not
-	Unknown      int64         `json:"unknown"`      // commits whose fate could not be learnt before the end
-	Offered      float64       `json:"offered"`      // rows that the rate asked for
-	Seed         uint64        `json:"seed"`
-	Took         time.Duration `json:"took"`
-	Writers      []WriterState `json:"writers"`
-}
-
-// WriterState is how far a writer came, as it believes; the ledger must say the same.
-type WriterState struct {
-	ID   string `json:"id"`
-	N    int64  `json:"n"`
-	Rows int64  `json:"rows"`
+	Rows         int64           `json:"rows"`         // committed, ledger rows included
+	Transactions int64           `json:"transactions"` // committed
+	Rollbacks    int64           `json:"rollbacks"`    // on purpose or not
+	Unknown      int64           `json:"unknown"`      // commits whose fate could not be learnt before the end
+	Offered      float64         `json:"offered"`      // rows that the rate asked for
+	Seed         uint64          `json:"seed"`
+	Took         time.Duration   `json:"took"`
+	Writers      []ledger.Writer `json:"writers"` // as they believe; the ledger must say the same
 }
 
 // stopLimit is how long an open transaction may take to end when the run ends.
@@ -136,7 +130,7 @@ func (r *run) result(writers []*writer) Result {
 	result := Result{Rows: r.counts.rows.Load(), Transactions: r.counts.transactions.Load(), Rollbacks: r.counts.rollbacks.Load(),
 		Unknown: r.counts.unknowns.Load(), Offered: r.pacer.Offered(), Seed: r.cfg.Seed, Took: time.Since(r.start)}
 	for _, w := range writers {
-		result.Writers = append(result.Writers, WriterState{ID: formatID(w.id), N: w.n, Rows: w.rows})
+		result.Writers = append(result.Writers, ledger.Writer{ID: formatID(w.id), N: w.n, Rows: w.rows})
 	}
 	return result
 }
@@ -209,18 +203,18 @@ type counts struct {
 	rows, transactions, rollbacks, unknowns atomic.Int64
 }
 
-func (c *counts) committed(m *metrics.Burst, t *tally) {
+func (c *counts) committed(m *metrics.Burst, t *ledger.Tally) {
 	c.transactions.Add(1)
-	c.rows.Add(t.total() + 1)
+	c.rows.Add(t.Total() + 1)
 	if m == nil {
 		return
 	}
 	m.Transactions.WithLabelValues("commit").Inc()
-	m.Rows.WithLabelValues(ledger.String(), kinds[inserted].String()).Inc()
-	for table, byKind := range t.rows {
+	m.Rows.WithLabelValues(ledger.Entries.String(), ledger.Inserted.String()).Inc()
+	for table, byKind := range t.Rows {
 		for kind, rows := range byKind {
 			if rows > 0 {
-				m.Rows.WithLabelValues(tables[table].name, kinds[kind].String()).Add(float64(rows))
+				m.Rows.WithLabelValues(ledger.Table(table).String(), ledger.Kind(kind).String()).Add(float64(rows))
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/internal/burst/ledger"
 )
 
 const enterName = "livedb_enter_ledger"
@@ -137,9 +138,9 @@ func (w *writer) settle(ctx context.Context, conn *pgx.Conn) error {
 func (w *writer) stock(ctx context.Context, conn *pgx.Conn) error {
 	need := 3*w.cfg.TransactionRows.Max + 8 // a transaction with two dropped statements, each as large as itself
 	for _, s := range []struct {
-		table table
+		table ledger.Table
 		ids   *[]int64
-	}{{customers, &w.planner.customerIDs}, {orders, &w.planner.orderIDs}} {
+	}{{ledger.Customers, &w.planner.customerIDs}, {ledger.Orders, &w.planner.orderIDs}} {
 		if len(*s.ids) >= need {
 			continue
 		}

@@ -3,6 +3,8 @@ package burst
 import (
 	"fmt"
 	"strings"
+
+	"github.com/livedb/livedb/internal/burst/ledger"
 )
 
 // statement is SQL that changes many rows in one round trip and answers, for each of its parts, how many rows it changed
@@ -17,8 +19,8 @@ type statement struct {
 // part is a common table expression that changes one table in one way and returns the row hash as h.
 type part struct {
 	cte   string
-	table table
-	kind  int
+	table ledger.Table
+	kind  ledger.Kind
 }
 
 func newStatement(name, ctes string, parts ...part) *statement {
@@ -36,8 +38,8 @@ var (
 	INSERT INTO customers AS n (id, name, email, country, balance, profile, signed_up_at)
 	SELECT v.id, v.name, v.email, v.country, v.cents * 0.01, v.profile::jsonb, $7
 	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS v (id, name, email, country, cents, profile)
-	RETURNING `+rowHash(inserted, customers, "n")+` AS h)`,
-		part{"n", customers, inserted})
+	RETURNING `+ledger.RowHash(ledger.Inserted, ledger.Customers, "n")+` AS h)`,
+		part{"n", ledger.Customers, ledger.Inserted})
 
 	// Orders: $1 id, $2 customer, $3 total in cents, $4 note, $5 details, $6 reference, each an array; $7 the time.
 	// Their items: $8 order, $9 line, $10 sku, $11 quantity, $12 price in cents, each an array.
@@ -45,13 +47,13 @@ var (
 	INSERT INTO orders AS n (id, customer_id, total, note, details, reference, created_at)
 	SELECT v.id, v.customer, v.cents * 0.01, v.note, v.details::jsonb, v.reference, $7
 	FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::uuid[]) AS v (id, customer, cents, note, details, reference)
-	RETURNING `+rowHash(inserted, orders, "n")+` AS h
+	RETURNING `+ledger.RowHash(ledger.Inserted, ledger.Orders, "n")+` AS h
 ), i AS (
 	INSERT INTO order_items AS n (order_id, line, sku, quantity, price)
 	SELECT v.order_id, v.line, v.sku, v.quantity, v.cents * 0.01
 	FROM unnest($8::bigint[], $9::smallint[], $10::text[], $11::integer[], $12::bigint[]) AS v (order_id, line, sku, quantity, cents)
-	RETURNING `+rowHash(inserted, items, "n")+` AS h)`,
-		part{"o", orders, inserted}, part{"i", items, inserted})
+	RETURNING `+ledger.RowHash(ledger.Inserted, ledger.Items, "n")+` AS h)`,
+		part{"o", ledger.Orders, ledger.Inserted}, part{"i", ledger.Items, ledger.Inserted})
 
 	// $1 id, $2 status, $3 note or null, $4 what to lay over the details or null, each an array.
 	moveOrders = newStatement("livedb_move_orders", `v AS (
@@ -62,8 +64,8 @@ var (
 	UPDATE orders AS n SET status = v.status::order_status, note = coalesce(v.note, n.note),
 		details = coalesce(n.details || v.patch::jsonb, n.details)
 	FROM o JOIN v ON v.id = o.id WHERE n.id = o.id
-	RETURNING `+rowHash(updated, orders, "o", "n")+` AS h)`,
-		part{"n", orders, updated})
+	RETURNING `+ledger.RowHash(ledger.Updated, ledger.Orders, "o", "n")+` AS h)`,
+		part{"n", ledger.Orders, ledger.Updated})
 
 	// $1 order, $2 how many more of its first item, each an array. The order is locked first, its item then, as all do.
 	changeItems = newStatement("livedb_change_items", `v AS (
@@ -75,12 +77,12 @@ var (
 ), i AS (
 	UPDATE order_items AS n SET quantity = least(greatest(n.quantity + v.more, 1), 99)
 	FROM oi JOIN v ON v.id = oi.order_id WHERE n.order_id = oi.order_id AND n.line = oi.line
-	RETURNING n.order_id, (n.quantity - oi.quantity) * n.price AS more, `+rowHash(updated, items, "oi", "n")+` AS h
+	RETURNING n.order_id, (n.quantity - oi.quantity) * n.price AS more, `+ledger.RowHash(ledger.Updated, ledger.Items, "oi", "n")+` AS h
 ), o AS (
 	UPDATE orders AS n SET total = n.total + i.more
 	FROM oo JOIN i ON i.order_id = oo.id WHERE n.id = oo.id
-	RETURNING `+rowHash(updated, orders, "oo", "n")+` AS h)`,
-		part{"i", items, updated}, part{"o", orders, updated})
+	RETURNING `+ledger.RowHash(ledger.Updated, ledger.Orders, "oo", "n")+` AS h)`,
+		part{"i", ledger.Items, ledger.Updated}, part{"o", ledger.Orders, ledger.Updated})
 
 	// $1 id, $2 change of the balance in cents, $3 what to lay over the profile, each an array.
 	changeCustomers = newStatement("livedb_change_customers", `v AS (
@@ -90,30 +92,30 @@ var (
 ), n AS (
 	UPDATE customers AS n SET balance = n.balance + v.cents * 0.01, profile = n.profile || v.patch::jsonb, active = v.cents >= 0
 	FROM o JOIN v ON v.id = o.id WHERE n.id = o.id
-	RETURNING `+rowHash(updated, customers, "o", "n")+` AS h)`,
-		part{"n", customers, updated})
+	RETURNING `+ledger.RowHash(ledger.Updated, ledger.Customers, "o", "n")+` AS h)`,
+		part{"n", ledger.Customers, ledger.Updated})
 
 	// $1 ids.
 	deleteOrders = newStatement("livedb_delete_orders", `v AS (
 	SELECT id FROM orders WHERE id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED
 ), i AS (
-	DELETE FROM order_items AS o USING v WHERE o.order_id = v.id RETURNING `+rowHash(deleted, items, "o")+` AS h
+	DELETE FROM order_items AS o USING v WHERE o.order_id = v.id RETURNING `+ledger.RowHash(ledger.Deleted, ledger.Items, "o")+` AS h
 ), o AS (
-	DELETE FROM orders AS o USING v WHERE o.id = v.id RETURNING `+rowHash(deleted, orders, "o")+` AS h)`,
-		part{"i", items, deleted}, part{"o", orders, deleted})
+	DELETE FROM orders AS o USING v WHERE o.id = v.id RETURNING `+ledger.RowHash(ledger.Deleted, ledger.Orders, "o")+` AS h)`,
+		part{"i", ledger.Items, ledger.Deleted}, part{"o", ledger.Orders, ledger.Deleted})
 
 	// $1 ids. Those whom an order names stay.
 	deleteCustomers = newStatement("livedb_delete_customers", `v AS (
 	SELECT id FROM customers AS c WHERE id = ANY ($1::bigint[]) AND NOT EXISTS (SELECT FROM orders WHERE customer_id = c.id)
 	FOR UPDATE SKIP LOCKED
 ), o AS (
-	DELETE FROM customers AS o USING v WHERE o.id = v.id RETURNING `+rowHash(deleted, customers, "o")+` AS h)`,
-		part{"o", customers, deleted})
+	DELETE FROM customers AS o USING v WHERE o.id = v.id RETURNING `+ledger.RowHash(ledger.Deleted, ledger.Customers, "o")+` AS h)`,
+		part{"o", ledger.Customers, ledger.Deleted})
 
 	// $1 writer, $2 the last n to go.
 	trimLedger = newStatement("livedb_trim_ledger", `o AS (
-	DELETE FROM burst_ledger AS o WHERE writer = $1::uuid AND n <= $2 RETURNING `+rowHash(deleted, ledger, "o")+` AS h)`,
-		part{"o", ledger, deleted})
+	DELETE FROM burst_ledger AS o WHERE writer = $1::uuid AND n <= $2 RETURNING `+ledger.RowHash(ledger.Deleted, ledger.Entries, "o")+` AS h)`,
+		part{"o", ledger.Entries, ledger.Deleted})
 
 	changes = []*statement{insertCustomers, insertOrders, moveOrders, changeItems, changeCustomers, deleteOrders, deleteCustomers, trimLedger}
 )

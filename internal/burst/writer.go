@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/livedb/livedb/internal/burst/ledger"
 )
 
 // writer is one connection, its share of the shop, and its line of transactions. It survives the connection: when that is
@@ -33,7 +35,7 @@ type entry struct {
 	transaction *transaction
 	n           int64
 	rowsTotal   int64
-	tally       tally
+	tally       ledger.Tally
 }
 
 // transactionLimit is when a transaction counts as hanging. Its connection is given up and its fate looked up.
@@ -148,7 +150,7 @@ func (w *writer) transact(ctx context.Context, conn *pgx.Conn) (int, error) {
 		}
 		return 0, err
 	}
-	e.rowsTotal = w.rows + e.tally.total() + 1
+	e.rowsTotal = w.rows + e.tally.Total() + 1
 	if t.rollback {
 		w.counts.rolledBack(w.cfg.Metrics)
 		return 0, w.end(ctx, conn, e, rollback)
@@ -158,7 +160,7 @@ func (w *writer) transact(ctx context.Context, conn *pgx.Conn) (int, error) {
 		return 0, err
 	}
 	w.committed()
-	return int(e.tally.total()) + 1, nil
+	return int(e.tally.Total()) + 1, nil
 }
 
 // write opens the transaction and sends all its steps in one round trip.
@@ -180,16 +182,16 @@ func (w *writer) write(ctx context.Context, conn *pgx.Conn, e *entry) error {
 			_, err = results.Exec()
 			continue
 		}
-		var changed tally
+		var changed ledger.Tally
 		if err = read(results, s.statement, &changed); err == nil && !s.dropped {
-			e.tally.merge(&changed)
+			e.tally.Merge(&changed)
 		}
 	}
 	return errors.Join(err, results.Close())
 }
 
 // read takes one statement's answer.
-func read(results pgx.BatchResults, s *statement, changed *tally) error {
+func read(results pgx.BatchResults, s *statement, changed *ledger.Tally) error {
 	rows, err := results.Query()
 	if err != nil {
 		return err
@@ -198,7 +200,7 @@ func read(results pgx.BatchResults, s *statement, changed *tally) error {
 	var count, low, high int64
 	_, err = pgx.ForEachRow(rows, []any{&at, &count, &low, &high}, func() error {
 		p := s.parts[at]
-		changed.add(p.table, p.kind, count, uint64(low)+uint64(high)<<32)
+		changed.Add(p.table, p.kind, count, uint64(low)+uint64(high)<<32)
 		return nil
 	})
 	return err
@@ -206,15 +208,11 @@ func read(results pgx.BatchResults, s *statement, changed *tally) error {
 
 // end writes the ledger row and the last word, which is COMMIT or ROLLBACK.
 func (w *writer) end(ctx context.Context, conn *pgx.Conn, e *entry, word string) error {
-	counts, err := e.tally.MarshalJSON()
-	if err != nil {
-		return err
-	}
 	var batch pgx.Batch
-	batch.Queue(enterName, w.id, e.n, counts, fmt.Sprint(e.tally.sum), e.rowsTotal)
+	batch.Queue(enterName, w.id, e.n, e.tally.Counts(), fmt.Sprint(e.tally.Sum), e.rowsTotal)
 	batch.Queue(word)
 	results := conn.SendBatch(ctx, &batch)
-	_, err = results.Exec()
+	_, err := results.Exec()
 	if err == nil {
 		var tag pgconn.CommandTag
 		if tag, err = results.Exec(); err == nil && tag.String() != word {

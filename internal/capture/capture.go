@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -55,20 +56,18 @@ const (
 func Run(ctx context.Context, c Config) error {
 	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}}
 	r.report()
-	if err := Preflight(ctx, c); ctx.Err() != nil {
-		return nil
-	} else if err != nil {
-		c.Status.Set(status.Error, err.Error())
-		return err
-	}
 	backoff := firstBackoff
-	for {
+	for first := true; ; first = false {
 		began := time.Now()
-		err := r.session(ctx)
+		err := Preflight(ctx, c)
+		hopeless := first && err != nil
+		if err == nil {
+			err = r.session(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if permanent(err) {
+		if hopeless || permanent(err) {
 			c.Status.Set(status.Error, err.Error())
 			return err
 		}
@@ -151,14 +150,18 @@ func tableTopics(c Config, server *postgres.Server) ([]kafka.Topic, error) {
 		if err != nil {
 			return nil, &cdc.Refusal{Name: "topic_name_too_long", Problem: err.Error(), Remedy: "leave the table out of the publication", Err: err}
 		}
-		if other, taken := owner[topic]; taken {
+		if other, taken := owner[alike(topic)]; taken {
 			return nil, shared(topic, other.Schema+"."+other.Name, t.Schema+"."+t.Name)
 		}
-		owner[topic] = t
+		owner[alike(topic)] = t
 		topics = append(topics, kafka.Topic{Name: topic, Partitions: c.Partitions, RetentionBytes: c.RetentionBytes})
 	}
 	return topics, nil
 }
+
+// alike gives the same text for topics that Kafka does not tell apart: it refuses names that differ in dots and
+// underscores alone.
+func alike(topic string) string { return strings.ReplaceAll(topic, ".", "_") }
 
 func shared(topic, one, other string) *cdc.Refusal {
 	return &cdc.Refusal{Name: "topic_shared", Unsafe: true, Problem: fmt.Sprintf("the tables %s and %s would share the topic %s", one, other, topic),

@@ -95,7 +95,7 @@ func (t *tables) resolve(table *cdc.Table) (producer.Place, string, *envelope.Pl
 	}
 	types := envelope.Types{}
 	for oid, f := range found {
-		types[oid] = envelope.Type{Base: f.Base, Elem: f.Elem}
+		types[oid] = envelope.Type{Base: f.Base, Elem: f.Elem, Modifier: f.Modifier, Name: f.Name, Delim: f.Delim}
 	}
 	plan, err := envelope.NewPlan(t.stream, table, place.Key, types)
 	if err != nil {
@@ -116,8 +116,10 @@ func (t *tables) place(ctx context.Context, table *cdc.Table) (string, producer.
 		return "", producer.Place{}, false, &cdc.Refusal{Name: "topic_name_too_long", Problem: err.Error(), Remedy: "leave the table out of the publication", Err: err}
 	}
 	place, known := t.topology.Topics[topic]
-	if known && (place.Schema != table.Schema || place.Table != table.Name) {
-		return "", place, false, shared(topic, place.Schema+"."+place.Table, table.String())
+	for other, owner := range t.topology.Topics {
+		if alike(other) == alike(topic) && (owner.Schema != table.Schema || owner.Table != table.Name) {
+			return "", place, false, shared(topic, owner.Schema+"."+owner.Table, table.String())
+		}
 	}
 	if !known {
 		key, err := t.catalog.Key(ctx, table)

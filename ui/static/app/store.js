@@ -91,6 +91,8 @@ export const scrolled = signal(false);
 export let place = null;
 /** The event that is open beside the list. */
 export const selected = signal(null);
+/** The event that the address names but nobody holds. */
+export const lostEvent = signal('');
 
 let drawn = 0;
 let due = 0;

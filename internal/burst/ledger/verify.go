@@ -1,4 +1,4 @@
-package burst
+package ledger
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ import (
 // Not covered: the order of the events within a transaction, but for the ledger row, which must be the last; and
 // transactions of other programs, but for the order of their commits.
 type Verifier struct {
-	cfg     VerifierConfig
-	tables  map[string]table
+	cfg     Config
+	tables  map[string]Table
 	writers map[string]*line
 	report  Report
 
@@ -27,19 +27,23 @@ type Verifier struct {
 	before, row [16]value
 
 	// Of the transaction that is open:
-	open     bool
-	xid      uint32
-	commit   cdc.CommitLSN
-	seen     tally
-	broken   uint64     // events that cannot be read
-	events   uint64     // of the demo's tables, reads not counted
-	own      uint64     // of them, ledger rows
-	trailing uint64     // of them, behind the ledger row
-	entry    *ledgerRow // its ledger row
+	open   bool
+	xid    uint32
+	commit cdc.CommitLSN
+	events uint64 // of the demo's tables, reads not counted
+	seen   pile
+	entry  *entry // its ledger row
+	behind pile   // what came after that row
 }
 
-// VerifierConfig says what to expect.
-type VerifierConfig struct {
+// pile is some events of a transaction, its ledger row not counted.
+type pile struct {
+	tally  Tally
+	broken uint64 // of them, those that cannot be read
+}
+
+// Config says what to expect.
+type Config struct {
 	Schema string // of the demo's tables; DefaultSchema
 
 	// Midway tells that reading begins somewhere in the stream: the first number of each writer is taken as it comes, and
@@ -67,13 +71,13 @@ func (r *Report) OK() bool { return r.Missing+r.Duplicated+r.Disordered+r.Altere
 const maxFindings = 10
 
 // NewVerifier returns a Verifier that has seen nothing.
-func NewVerifier(cfg VerifierConfig) *Verifier {
+func NewVerifier(cfg Config) *Verifier {
 	if cfg.Schema == "" {
 		cfg.Schema = DefaultSchema
 	}
-	v := &Verifier{cfg: cfg, tables: map[string]table{}, writers: map[string]*line{}}
+	v := &Verifier{cfg: cfg, tables: map[string]Table{}, writers: map[string]*line{}}
 	for i := range tables {
-		v.tables[cfg.Schema+"."+tables[i].name] = table(i)
+		v.tables[cfg.Schema+"."+tables[i].name] = Table(i)
 	}
 	return v
 }
@@ -86,12 +90,7 @@ func (v *Verifier) Snapshot(running bool) { v.snapshot = running }
 // transaction belong between one Begin and one End.
 func (v *Verifier) Begin(xid uint32, commit cdc.CommitLSN) {
 	v.open, v.xid, v.commit = true, xid, commit
-	v.events, v.own = 0, 0
-	v.clear()
-}
-
-func (v *Verifier) clear() {
-	v.seen, v.broken, v.trailing, v.entry = tally{}, 0, 0, nil
+	v.events, v.seen, v.entry, v.behind = 0, pile{}, nil, pile{}
 }
 
 // Event takes one event of the open transaction. The table is schema.name; others than the demo's are ignored. The rows
@@ -106,7 +105,7 @@ func (v *Verifier) Event(op cdc.Op, table string, before, after json.RawMessage)
 	}
 	if op == cdc.Read {
 		v.report.Events++
-		if t == ledger {
+		if t == Entries {
 			v.baseline(after)
 		}
 		return nil
@@ -117,40 +116,40 @@ func (v *Verifier) Event(op cdc.Op, table string, before, after json.RawMessage)
 	}
 	v.report.Events++
 	v.events++
-	if t == ledger && kind == inserted {
-		v.own++
+	if t == Entries && kind == Inserted {
 		v.take(after)
 		return nil
 	}
+	to := &v.seen
 	if v.entry != nil {
-		v.trailing++
+		to = &v.behind
 	}
 	hash, err := v.hash(kind, t, before, after)
 	if err != nil {
-		v.broken++
+		to.broken++
 		v.find("a %s event of %s in transaction %d at %s cannot be read: %v", op, t, v.xid, v.commit, err)
 	}
-	v.seen.add(t, kind, 1, hash)
+	to.tally.Add(t, kind, 1, hash)
 	return nil
 }
 
-func (v *Verifier) hash(kind int, t table, before, after json.RawMessage) (hash uint64, err error) {
+func (v *Verifier) hash(kind Kind, t Table, before, after json.RawMessage) (hash uint64, err error) {
 	columns := len(tables[t].columns)
 	old, row := v.before[:columns], v.row[:columns]
-	if kind != inserted {
+	if kind != Inserted {
 		if err := parseRow(t, before, old); err != nil {
 			return 0, fmt.Errorf("before: %w", err)
 		}
 	}
-	if kind != deleted {
+	if kind != Deleted {
 		if err := parseRow(t, after, row); err != nil {
 			return 0, fmt.Errorf("after: %w", err)
 		}
 	}
 	switch kind {
-	case inserted:
+	case Inserted:
 		hash, v.buffer = hashRows(v.buffer, kind, t, row)
-	case deleted:
+	case Deleted:
 		hash, v.buffer = hashRows(v.buffer, kind, t, old)
 	default:
 		hash, v.buffer = hashRows(v.buffer, kind, t, old, row)
@@ -174,8 +173,7 @@ func (v *Verifier) take(after json.RawMessage) {
 		v.report.Disordered++
 		v.find("two transactions in one: %s and number %d of writer %s", v.where(v.entry), row.n, row.writer)
 		v.judge(false)
-		v.clear()
-		v.entry = row
+		v.seen, v.entry, v.behind = v.behind, row, pile{}
 	}
 }
 
@@ -190,6 +188,12 @@ func (v *Verifier) End() {
 	v.last = max(v.last, v.commit)
 	switch {
 	case v.entry != nil:
+		if n := uint64(v.behind.tally.Total()); n > 0 {
+			v.report.Disordered += n
+			v.find("out of order: %d events stand behind the ledger row of %s", n, v.where(v.entry))
+		}
+		v.seen.tally.Merge(&v.behind.tally)
+		v.seen.broken += v.behind.broken
 		v.judge(late || again)
 	case late:
 		v.report.Disordered += v.events
@@ -205,18 +209,23 @@ func (v *Verifier) judge(displaced bool) {
 	row := v.entry
 	v.report.Transactions++
 	l := v.line(row.writer)
-	if v.snapshot {
+	switch {
+	case v.snapshot:
 		v.report.Unchecked++
 		l.raise(row.n, row.rowsTotal)
+		return
+	case v.cfg.Midway && !l.begun:
+		l.raise(row.n, row.rowsTotal)
+		v.compare(row)
 		return
 	}
 	switch l.place(row) {
 	case repeated:
-		v.report.Duplicated += uint64(v.seen.total()) + 1
+		v.report.Duplicated += uint64(v.seen.tally.Total()) + 1
 		v.find("doubled: %s", v.where(row))
 		return
-	case late:
-		v.report.Missing -= row.events()
+	case overdue:
+		v.report.Missing -= min(row.events(), v.report.Missing) // skip had counted it
 		v.report.Disordered += row.events()
 		v.find("out of order: %s comes after number %d", v.where(row), l.n)
 	case ahead:
@@ -238,11 +247,11 @@ func (v *Verifier) judge(displaced bool) {
 }
 
 // compare holds counts and hashes against the ledger row.
-func (v *Verifier) compare(row *ledgerRow) {
+func (v *Verifier) compare(row *entry) {
 	same := true
-	for t := range tables {
-		for kind := range kinds {
-			got, want := v.seen.rows[t][kind], row.tally.rows[t][kind]
+	for t := range Table(tableCount) {
+		for kind := range Kind(kindCount) {
+			got, want := v.seen.tally.Rows[t][kind], row.tally.Rows[t][kind]
 			switch {
 			case got < want:
 				v.report.Missing += uint64(want - got)
@@ -252,21 +261,17 @@ func (v *Verifier) compare(row *ledgerRow) {
 				continue
 			}
 			same = false
-			v.find("%s holds %d events of kind %s of %s instead of %d", v.where(row), got, kinds[kind], tables[t].name, want)
+			v.find("%s holds %d events of kind %s of %s instead of %d", v.where(row), got, kind, t, want)
 		}
 	}
-	if v.trailing > 0 {
-		v.report.Disordered += v.trailing
-		v.find("out of order: %d events stand behind the ledger row of %s", v.trailing, v.where(row))
-	}
-	v.report.Altered += v.broken
-	if same && v.broken == 0 && v.seen.sum != row.tally.sum {
+	v.report.Altered += v.seen.broken
+	if same && v.seen.broken == 0 && v.seen.tally.Sum != row.tally.Sum {
 		v.report.Altered++
-		v.find("altered: the rows of %s have the hash sum %d instead of %d", v.where(row), v.seen.sum, row.tally.sum)
+		v.find("altered: the rows of %s have the hash sum %d instead of %d", v.where(row), v.seen.tally.Sum, row.tally.Sum)
 	}
 }
 
-func (v *Verifier) where(row *ledgerRow) string {
+func (v *Verifier) where(row *entry) string {
 	return fmt.Sprintf("number %d of writer %s in transaction %d at %s", row.n, row.writer, v.xid, v.commit)
 }
 
@@ -276,26 +281,26 @@ func (v *Verifier) find(format string, args ...any) {
 	}
 }
 
-// ledgerRow is a row of burst_ledger.
-type ledgerRow struct {
+// entry is a row of burst_ledger.
+type entry struct {
 	writer       string
 	n, rowsTotal int64
-	tally        tally
+	tally        Tally
 }
 
 // events is how many events the transaction must have, the ledger row's included.
-func (r *ledgerRow) events() uint64 { return uint64(r.tally.total()) + 1 }
+func (r *entry) events() uint64 { return uint64(r.tally.Total()) + 1 }
 
-func (v *Verifier) parseLedger(data json.RawMessage) (*ledgerRow, error) {
-	values := v.row[:len(tables[ledger].columns)]
-	if err := parseRow(ledger, data, values); err != nil {
+func (v *Verifier) parseLedger(data json.RawMessage) (*entry, error) {
+	values := v.row[:len(tables[Entries].columns)]
+	if err := parseRow(Entries, data, values); err != nil {
 		return nil, err
 	}
-	row := &ledgerRow{writer: string(values[0].text)}
+	row := &entry{writer: string(values[0].text)}
 	var errs [4]error
 	row.n, errs[0] = strconv.ParseInt(string(values[1].text), 10, 64)
-	errs[1] = row.tally.UnmarshalJSON(values[2].text)
-	row.tally.sum, errs[2] = strconv.ParseUint(string(values[3].text), 10, 64)
+	errs[1] = row.tally.parseCounts(values[2].text)
+	row.tally.Sum, errs[2] = strconv.ParseUint(string(values[3].text), 10, 64)
 	row.rowsTotal, errs[3] = strconv.ParseInt(string(values[4].text), 10, 64)
 	return row, errors.Join(errs[:]...)
 }

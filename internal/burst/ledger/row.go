@@ -1,4 +1,4 @@
-package burst
+package ledger
 
 import (
 	"crypto/md5"
@@ -19,7 +19,7 @@ var errNotRow = errors.New("it is not a JSON object of plain columns")
 
 // parseRow reads the columns of a row out of an event's before or after into values, in the table's order. Columns that
 // the table's hash does not cover may hold anything.
-func parseRow(t table, row json.RawMessage, values []value) error {
+func parseRow(t Table, row json.RawMessage, values []value) error {
 	columns := tables[t].columns
 	missing := len(columns)
 	r := reader{data: row}
@@ -78,8 +78,8 @@ func unquote(raw []byte) ([]byte, error) {
 }
 
 // hashRows is rowHash for rows out of events. The buffer is scratch space.
-func hashRows(buffer []byte, kind int, t table, rows ...[]value) (uint64, []byte) {
-	b := append(buffer[:0], byte(kinds[kind]), '|')
+func hashRows(buffer []byte, kind Kind, t Table, rows ...[]value) (uint64, []byte) {
+	b := append(buffer[:0], byte(operations[kind]), '|')
 	b = append(b, tables[t].name...)
 	for _, row := range rows {
 		for _, v := range row {

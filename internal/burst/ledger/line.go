@@ -1,14 +1,9 @@
-package burst
+package ledger
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
-
-	"github.com/jackc/pgx/v5"
-
-	"github.com/livedb/livedb/cdc/postgres"
 )
 
 // line is one writer's row of transactions, as far as it was seen.
@@ -31,7 +26,7 @@ type place byte
 const (
 	inLine   place = iota // the next number
 	ahead                 // numbers are missing before it
-	late                  // it was missing
+	overdue               // it was missing
 	repeated              // it was seen
 )
 
@@ -63,7 +58,7 @@ func (l *line) raise(n, rows int64) {
 	}
 }
 
-func (l *line) place(row *ledgerRow) place {
+func (l *line) place(row *entry) place {
 	switch {
 	case row.n == l.n+1:
 		return inLine
@@ -83,11 +78,11 @@ func (l *line) place(row *ledgerRow) place {
 		left = append(left, gap{row.n + 1, g.to})
 	}
 	l.gaps = slices.Replace(l.gaps, i, i+1, left...)
-	return late
+	return overdue
 }
 
 // skip goes on to a number that is too great, remembers what is missing, and returns how many events that is.
-func (l *line) skip(row *ledgerRow) uint64 {
+func (l *line) skip(row *entry) uint64 {
 	missed := uint64(max(0, row.rowsTotal-int64(row.events())-l.rows))
 	l.gaps = append(l.gaps, gap{l.n + 1, row.n - 1})
 	if len(l.gaps) > maxGaps {
@@ -97,42 +92,15 @@ func (l *line) skip(row *ledgerRow) uint64 {
 	return missed
 }
 
+// Writer is how far a writer came: its last number, and its rows until then.
+type Writer struct {
+	ID   string `json:"id"`
+	N    int64  `json:"n"`
+	Rows int64  `json:"rows"`
+}
+
 // Truth is how far each writer came by the ledger in the source.
-type Truth map[string]WriterState
-
-// ReadTruth reads it. Whatever has committed before the call is in it.
-func ReadTruth(ctx context.Context, url, schema string) (Truth, error) {
-	config, err := postgres.Parse(url)
-	if err != nil {
-		return nil, err
-	}
-	truth, err := readTruth(ctx, config, schema)
-	if err != nil {
-		return nil, explain(err, &Config{URL: url, Schema: schema}, config)
-	}
-	return truth, nil
-}
-
-func readTruth(ctx context.Context, config *pgx.ConnConfig, schema string) (Truth, error) {
-	config.RuntimeParams["application_name"] = applicationName
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	defer closeConn(ctx, conn)
-	rows, err := conn.Query(ctx, fmt.Sprintf(`SELECT DISTINCT ON (writer) writer::text, n, rows_total FROM %s
-		ORDER BY writer, n DESC`, pgx.Identifier{schema, tables[ledger].name}.Sanitize()))
-	if err != nil {
-		return nil, err
-	}
-	truth := Truth{}
-	var s WriterState
-	_, err = pgx.ForEachRow(rows, []any{&s.ID, &s.N, &s.Rows}, func() error {
-		truth[s.ID] = s
-		return nil
-	})
-	return truth, err
-}
+type Truth map[string]Writer
 
 // CaughtUp reports whether everything in truth was seen, or is known to be missing because something later was.
 func (v *Verifier) CaughtUp(truth Truth) bool {

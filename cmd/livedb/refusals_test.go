@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/livedb/livedb/internal/devstack"
+	"github.com/livedb/livedb/internal/kafka"
+)
+
+// livedb runs the program in this process, as main does.
+func livedb(t *testing.T, ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(ctx, args, streams{in: strings.NewReader(""), out: &out, err: &err})
+	return code, out.String(), err.String()
+}
+
+// Each of these is refused with one line that says what is wrong and what to do, and changes nothing.
+func TestRefusals(t *testing.T) {
+	for _, name := range []string{"LIVEDB_SOURCE", "DATABASE_URL", "LIVEDB_KAFKA", "KAFKA_BROKERS"} {
+		if value, set := os.LookupEnv(name); set {
+			os.Unsetenv(name)
+			t.Cleanup(func() { os.Setenv(name, value) })
+		}
+	}
+	p := devstack.SharedPostgres(t)
+	url := devstack.TestDatabase(t, p)
+	broker := devstack.TestKafka(t)[0]
+	replica := devstack.TestPostgres(t, map[string]string{"wal_level": "replica"})
+	sql(t, url, "CREATE TABLE t (id int PRIMARY KEY)", "DROP ROLE IF EXISTS refused", "CREATE ROLE refused LOGIN")
+	t.Cleanup(func() { sql(t, p.URL(), "DROP ROLE refused") })
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	nobody := closedPort(t)
+	partitioned(t, broker, "five.public.t", 5)
+
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says []string
+	}{
+		{"no Postgres to be had", []string{"demo", "--listen", "127.0.0.1:0", "--pg-bin", t.TempDir()}, exitFailure, []string{"initdb", "--source"}},
+		{"port in use", []string{"demo", "--listen", busy.Addr().String()}, exitFailure, []string{busy.Addr().String(), "in use", "--listen"}},
+		{"port in use by run", []string{"run", "--listen", busy.Addr().String(), "--source", url, "--kafka", broker}, exitFailure, []string{busy.Addr().String(), "in use", "--listen"}},
+		{"malformed URL", []string{"cdc", "--source", "postgres://u:hidden@host:port/db", "--kafka", broker}, exitFailure, []string{"source URL", "postgres://user:password@host:5432/database"}},
+		{"no source", []string{"cdc", "--kafka", broker}, exitFailure, []string{"--source", "DATABASE_URL"}},
+		{"unknown option", []string{"demo", "--rats", "5"}, exitUsage, []string{"--rats", "--help"}},
+		{"unknown command", []string{"dmeo"}, exitUsage, []string{"dmeo", "--help"}},
+		{"wal_level replica", []string{"cdc", "--source", replica.URL(), "--kafka", broker}, exitFailure, []string{"wal_level is replica", "ALTER SYSTEM SET wal_level = 'logical'"}},
+		{"wal_level replica, demo", []string{"demo", "--yes", "--listen", "127.0.0.1:0", "--source", replica.URL()}, exitFailure, []string{"wal_level is replica", "ALTER SYSTEM"}},
+		{"role without replication", []string{"cdc", "--source", strings.Replace(url, "postgres@", "refused@", 1), "--kafka", broker}, exitFailure, []string{"role refused", `ALTER ROLE "refused" WITH REPLICATION`}},
+		{"pooler host", []string{"run", "--listen", "127.0.0.1:0", "--source", "postgres://u:hidden@ep-a-pooler.eu.neon.tech/db", "--kafka", broker}, exitFailure, []string{"ep-a-pooler.eu.neon.tech", "direct host ep-a.eu.neon.tech"}},
+		{"kafka unreachable", []string{"cdc", "--source", url, "--kafka", nobody}, exitFailure, []string{nobody, "brokers"}},
+		{"kafka without port", []string{"cdc", "--source", url, "--kafka", "localhost"}, exitFailure, []string{`"localhost"`, "host:port"}},
+		{"source unreachable", []string{"cdc", "--source", "postgres://postgres:hidden@" + nobody + "/db?sslmode=disable", "--kafka", broker}, exitFailure, []string{nobody, "--source"}},
+		{"another partition count", []string{"cdc", "--source", url, "--kafka", broker, "--prefix", "five"}, exitFailure, []string{"five.public.t has 5 partitions", "--partitions 5"}},
+		{"prefix", []string{"cdc", "--source", url, "--kafka", broker, "--prefix", "a b"}, exitFailure, []string{`"a b"`, "--prefix"}},
+		{"demo not confirmed", []string{"demo", "--listen", "127.0.0.1:0", "--source", url}, exitFailure, []string{"--yes"}},
+		{"config file missing", []string{"--config", filepath.Join(t.TempDir(), "none.yaml"), "version"}, exitUsage, []string{"none.yaml"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			code, stdout, stderr := livedb(t, ctx, c.args...)
+			if code != c.code || stdout != "" {
+				t.Errorf("exit %d, want %d; stdout %q", code, c.code, stdout)
+			}
+			last := strings.TrimSpace(stderr)
+			if i := strings.LastIndex(last, "\n"); i >= 0 {
+				last = last[i+1:]
+			}
+			for _, says := range c.says {
+				if !strings.Contains(last, says) {
+					t.Errorf("the last line is %q, want %q in it", last, says)
+				}
+			}
+			if strings.Contains(stderr, "hidden") {
+				t.Errorf("the password is shown: %s", stderr)
+			}
+		})
+	}
+	unchanged(t, place{url: url, broker: broker}, "five.public.t")
+}
+
+// unchanged holds that neither publications nor slots nor unknown topics are left.
+func unchanged(t *testing.T, p place, known ...string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var made int
+	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())`).Scan(&made)
+	if err != nil || made != 0 {
+		t.Errorf("%d objects were made in the source (%v)", made, err)
+	}
+	client, err := kafka.Connect(t.Context(), kafka.Config{Brokers: []string{p.broker}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	topics, err := client.Topics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range topics {
+		if !slices.Contains(known, topic) {
+			t.Errorf("the topic %s was made", topic)
+		}
+	}
+}
+
+func sql(t *testing.T, url string, statements ...string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, s := range statements {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// closedPort is an address that nobody listens on.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func partitioned(t *testing.T, broker, topic string, partitions int32) {
+	t.Helper()
+	client, err := kafka.Connect(t.Context(), kafka.Config{Brokers: []string{broker}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := kafka.EnsureTopics(t.Context(), client, kafka.Topic{Name: topic, Partitions: partitions}); err != nil {
+		t.Fatal(err)
+	}
+}
