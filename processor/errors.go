@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -28,6 +29,13 @@ var (
 	// ErrReset: a topic ends before the offset to read next. It was deleted and made anew, or lost records.
 	ErrReset = errors.New("topic reset")
 
+	// ErrIdentity: an update or delete does not tell the row's earlier state.
+	ErrIdentity = errors.New("incomplete earlier row")
+	// ErrUncounted: a change takes back a row that the view never counted.
+	ErrUncounted = errors.New("uncounted row")
+	// ErrValue: a view cannot compute with a value.
+	ErrValue = errors.New("unusable value")
+
 	// ErrSettings: the Kafka client would skip, hide or invent records.
 	ErrSettings = errors.New("unsafe kafka client settings")
 	// ErrUnavailable: Kafka did not answer. The reader goes on trying.
@@ -41,12 +49,13 @@ type Violation struct {
 	Partition int32
 	Offset    int64
 	Want, Got string
-	Cause     error // what else is known, or nil
+	Remedy    string // empty: the one that fits most cases
+	Cause     error  // what else is known, or nil
 }
 
 func (v *Violation) Error() string {
 	text := fmt.Sprintf("%s in topic %s, partition %d, offset %d: %s was due and %s is there: %s",
-		v.Err, v.Topic, v.Partition, v.Offset, v.Want, v.Got, remedies[v.Err])
+		v.Err, v.Topic, v.Partition, v.Offset, v.Want, v.Got, cmp.Or(v.Remedy, remedies[v.Err]))
 	if v.Cause != nil {
 		text += " (" + v.Cause.Error() + ")"
 	}
@@ -73,6 +82,8 @@ var remedies = map[error]string{
 	ErrStall:         "look for a transaction that never ended with kafka-transactions.sh find-hanging, and for a partition without a leader",
 	ErrRetention:     "read from the beginning or from now, and let the topics keep their records for longer than a reader may be away",
 	ErrBeginningGone: "begin a new epoch, or read from now, and let the topics keep their records",
+	ErrUncounted:     "begin a new epoch with a snapshot, so that the stream holds the rows that were there before it",
+	ErrValue:         "leave the column out of the view, or change the value in the source and begin a new epoch",
 	ErrReset:         "read from the beginning if the stream was begun anew; otherwise run livedb audit",
 }
 

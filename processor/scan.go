@@ -76,6 +76,9 @@ func (o *object) value() ([]byte, error) {
 			depth--
 			o.at++
 		case ',', ':', ' ', '\t', '\n', '\r':
+			if depth == 0 {
+				return nil, errJSON
+			}
 			o.at++
 		default:
 			o.skipLiteral()
@@ -84,7 +87,7 @@ func (o *object) value() ([]byte, error) {
 			break
 		}
 	}
-	if depth != 0 || o.at == start || bytes.IndexByte([]byte(",:}]"), o.data[start]) >= 0 {
+	if depth != 0 || o.at == start {
 		return nil, errJSON
 	}
 	return o.data[start:o.at], nil

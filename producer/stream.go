@@ -11,11 +11,11 @@ import (
 	"github.com/livedb/livedb/internal/kafka"
 )
 
-// OwnTopics are the topics that a stream has whatever its tables. retention bounds each partition of those that hold
-// events or order, in bytes; 0 leaves it to the broker.
+// OwnTopics are the topics that a stream has whatever its tables. retention bounds each of their partitions, in bytes;
+// 0 leaves it to the broker, and has the checkpoint compacted.
 func OwnTopics(topics envelope.Topics, retention int64) []kafka.Topic {
 	return []kafka.Topic{
-		{Name: topics.Checkpoint(), Partitions: 1, Compacted: true},
+		{Name: topics.Checkpoint(), Partitions: 1, Compacted: true, RetentionBytes: retention},
 		{Name: topics.Transaction(), Partitions: 1, RetentionBytes: retention},
 		{Name: topics.Truncate(), Partitions: 1, RetentionBytes: retention},
 	}

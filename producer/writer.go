@@ -24,6 +24,10 @@ type Limits struct {
 
 	// Heartbeat is how often an idle stream records how far the source may forget.
 	Heartbeat time.Duration
+
+	// RepeatTopology has the topology written again after that many commits, for a checkpoint topic that is trimmed
+	// instead of compacted; 0 is never.
+	RepeatTopology int
 }
 
 // Defaults of Limits.
@@ -72,6 +76,8 @@ type Writer struct {
 	limits    Limits
 	metrics   *metrics.CDC
 	progress  *Progress
+	topology  Topology // the last one written; used by Write alone
+	since     int      // commits since then
 
 	batch     *Batch // being filled
 	spare     *Batch // for the rest of a transaction that is about to be split
@@ -93,9 +99,9 @@ type Progress struct {
 	Position                                                   atomic.Value // string
 }
 
-// NewWriter goes on from a checkpoint.
-func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, limits Limits, m *metrics.CDC, progress *Progress) *Writer {
-	w := &Writer{assembler: a, producer: p, topics: topics, limits: limits.orDefault(), metrics: m, progress: progress,
+// NewWriter goes on from a checkpoint, whose topology was written.
+func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, topology Topology, limits Limits, m *metrics.CDC, progress *Progress) *Writer {
+	w := &Writer{assembler: a, producer: p, topics: topics, topology: topology, limits: limits.orDefault(), metrics: m, progress: progress,
 		free: make(chan *Batch, batches), freed: make(chan struct{}, 1), queue: make(chan *Batch, batches), done: make(chan struct{}), heartbeat: time.Now()}
 	for range batches {
 		w.free <- &Batch{}
@@ -280,8 +286,13 @@ func (w *Writer) Write(ctx context.Context) error {
 func (w *Writer) Done() <-chan struct{} { return w.done }
 
 func (w *Writer) commit(b *Batch) error {
+	repeat := w.limits.RepeatTopology > 0 && w.since >= w.limits.RepeatTopology
 	if b.topology != nil {
-		if err := WriteTopology(w.producer, w.topics, *b.topology); err != nil {
+		w.topology = *b.topology
+	}
+	if w.since++; b.topology != nil || repeat {
+		w.since = 0
+		if err := WriteTopology(w.producer, w.topics, w.topology); err != nil {
 			return w.failed(err)
 		}
 	}

@@ -223,6 +223,7 @@ func (c *counter) tick() (second counts, topics []topicFlow) {
 	}
 	c.at = (c.at + 1) % ticksPerSecond
 	c.sum[c.at] = counts{}
+	topics = make([]topicFlow, 0, len(c.topics))
 	for topic, t := range c.topics {
 		f := topicFlow{Topic: topic, Table: t.table, Events: t.events}
 		for _, n := range t.slots {

@@ -60,6 +60,11 @@ func (c *demoCommand) prove(i *invocation, h *host, k kafkaFlags, s *stack) (*su
 	defer reader.Close()
 	p := &proof{reader: reader, verifier: ledger.NewVerifier(ledger.Config{Schema: demoName}), latency: hdrhistogram.New(1, 10*60*1e6, 3)}
 
+	select {
+	case <-h.board.Role("cdc").Healthy(): // the slot exists: whatever is written from now on is in the stream
+	case <-i.ctx.Done():
+	case <-h.ctx.Done():
+	}
 	writing, stopWriting := context.WithCancel(h.ctx)
 	defer stopWriting()
 	defer context.AfterFunc(i.ctx, stopWriting)() // Ctrl-C stops the writer first

@@ -61,7 +61,7 @@ func TestDemoEndsWithAllItStarted(t *testing.T) {
 	}
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
-			p := start(t, "demo", "--listen", "127.0.0.1:0")
+			p := start(t, "demo", "--log-level", "info", "--listen", "127.0.0.1:0")
 			p.await("dashboard  http://127.0.0.1:")
 			p.await("streaming")
 			children := descendants(p.cmd.Process.Pid)

@@ -30,7 +30,7 @@ type grammar struct {
 // Globals are the flags of every command.
 type Globals struct {
 	Config   string `name:"config" placeholder:"FILE" help:"Read settings from this YAML file."`
-	LogLevel string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Log from this level on: ${enum}."`
+	LogLevel string `name:"log-level" enum:"debug,info,warn,error,default" default:"default" help:"Log from this level on: debug, info, warn or error. The default is info, and warn for the demo."`
 }
 
 // sourceFlags name the Postgres.
@@ -98,9 +98,11 @@ func (i *invocation) terminal() bool {
 
 // log returns the process's logger, which writes to the error stream.
 func (i *invocation) log() *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(i.globals.LogLevel)); err != nil {
-		level = slog.LevelInfo // kong holds the enum
+	var level slog.Level // info
+	switch err := level.UnmarshalText([]byte(i.globals.LogLevel)); {
+	case err == nil:
+	case i.parsed.Command() == "demo":
+		level = slog.LevelWarn
 	}
 	return slog.New(slog.NewTextHandler(i.err, &slog.HandlerOptions{Level: level}))
 }

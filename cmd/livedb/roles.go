@@ -18,8 +18,12 @@ import (
 // runCDC returns an error if the preflight refuses; nothing has been made then, not even the topic of the status.
 func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) error {
 	version, _ := build()
+	limits := producer.Limits{Linger: t.Linger}
+	if retention > 0 {
+		limits.RepeatTopology = 1000
+	}
 	c := capture.Config{Source: source, Kafka: k.config("cdc"), Prefix: k.Prefix, Partitions: t.Partitions, RetentionBytes: retention,
-		Limits: producer.Limits{Linger: t.Linger}, Version: version,
+		Limits: limits, Version: version,
 		Metrics: metrics.NewCDC(h.registry), Status: h.board.Role("cdc"), Log: h.log.With("role", "cdc")}
 	if err := capture.Preflight(h.ctx, c); err != nil {
 		return err

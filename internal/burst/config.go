@@ -55,7 +55,8 @@ type Config struct {
 	Progress io.Writer        // gets a line each second; nil is none
 	Log      *slog.Logger     // nil is none
 
-	now func() time.Time // of the tests
+	now      func() time.Time // of the tests
+	patience time.Duration    // with a source that was never reached; 10 s
 }
 
 // Burst is a number of rows that become due at once, again and again.
@@ -79,6 +80,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.KeepOrders = cmp.Or(c.KeepOrders, 20_000)
 	c.KeepLedger = cmp.Or(c.KeepLedger, 1000)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	c.patience = cmp.Or(c.patience, 10*time.Second)
 	if c.now == nil {
 		c.now = time.Now
 	}

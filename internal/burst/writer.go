@@ -92,7 +92,7 @@ func (w *writer) failed(ctx context.Context, err error, closed bool) error {
 		return err
 	case answered && pgErr.Severity == "ERROR" && w.failing >= giveUp:
 		return fmt.Errorf("%d transactions in a row failed: %w", w.failing, err)
-	case !w.reached.Load() && w.cfg.now().Sub(w.since) > firstLimit:
+	case !w.reached.Load() && w.cfg.now().Sub(w.since) > w.cfg.patience:
 		return fmt.Errorf("cannot connect: %w; check that the source runs, its host and its port", err)
 	}
 	w.down(w.number, err)
@@ -108,8 +108,7 @@ func (w *writer) failed(ctx context.Context, err error, closed bool) error {
 const (
 	backoff    = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
-	giveUp     = 20               // failures in a row that the source answered
-	firstLimit = 10 * time.Second // to reach a source that was never reached
+	giveUp     = 20 // failures in a row that the source answered
 )
 
 // session writes on a connection until stop ends or the connection or a transaction fails.

@@ -152,7 +152,7 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 			Remedy: "changes may be lost to this stream: find who uses the slot, and start a new stream under another --prefix"}
 	}
 	assembler := producer.NewAssembler(envelope.Stream{Name: r.Prefix, Database: from.Database, Version: r.Version, Epoch: from.Epoch}, from, tables.resolve)
-	w := producer.NewWriter(assembler, p, r.topics, r.Limits, r.Metrics, r.progress)
+	w := producer.NewWriter(assembler, p, r.topics, tables.written, r.Limits, r.Metrics, r.progress)
 	r.Status.Set(status.Healthy, "")
 	r.Log.Info("streaming", "slot", r.Source.Slot, "from", from.End, "seq", from.Seq)
 

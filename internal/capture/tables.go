@@ -24,9 +24,10 @@ type tables struct {
 	catalog  *postgres.Catalog // used by the stream's goroutine
 	monitor  *postgres.Monitor // used by watch
 	stream   envelope.Stream
-	topology producer.Topology
-	known    map[uint32]bool // tables met in this session, by OID; used by the stream's goroutine
-	met      atomic.Int64    // their number
+	written  producer.Topology // as the session found it
+	topology producer.Topology // used by the stream's goroutine
+	known    map[uint32]bool   // tables met in this session, by OID; used by the stream's goroutine
+	met      atomic.Int64      // their number
 }
 
 // resolveTimeout bounds what the stream waits for when it meets a table; far below wal_sender_timeout.
@@ -47,7 +48,7 @@ func openTables(ctx context.Context, r *role, client sarama.Client, epoch uint32
 	}
 	r.Status.Text("source", monitor.Address())
 	r.Status.Text("postgres", monitor.Version())
-	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, topology: topology, known: map[uint32]bool{},
+	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, written: topology, topology: producer.Topology{Version: 1, Topics: maps.Clone(topology.Topics)}, known: map[uint32]bool{},
 		stream: envelope.Stream{Name: r.Prefix, Database: monitor.Database(), Version: r.Version, Epoch: epoch}}
 	if err := t.createTopics(ctx); err != nil {
 		t.close()

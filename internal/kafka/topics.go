@@ -18,7 +18,8 @@ type Topic struct {
 	Partitions int32
 	Compacted  bool // keeps the last record per key for ever; otherwise every record, as long as the broker keeps it
 
-	// RetentionBytes bounds each partition of a topic that is not compacted; 0 leaves it to the broker's settings.
+	// RetentionBytes bounds each partition; 0 leaves it to the broker's settings. A compacted topic that has it is trimmed
+	// instead of compacted, and its writer repeats what must stay: kfake's compaction keeps every transaction's marker.
 	RetentionBytes int64
 }
 
@@ -123,7 +124,7 @@ func ready(client sarama.Client, t Topic) error {
 func (t Topic) detail() *sarama.TopicDetail {
 	config := map[string]string{"max.message.bytes": strconv.Itoa(MaxRecordBytes)}
 	switch {
-	case t.Compacted:
+	case t.Compacted && t.RetentionBytes == 0:
 		maps.Copy(config, map[string]string{
 			"cleanup.policy": "compact",
 			"retention.ms":   "-1", "retention.bytes": "-1",

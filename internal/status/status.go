@@ -78,7 +78,7 @@ func (b *Board) Role(role string) *Reporter {
 	r := b.roles[role]
 	if r == nil {
 		r = &Reporter{status: Status{Role: role, Instance: b.instance, Version: b.version, State: Initializing, Since: time.Now(),
-			Texts: map[string]string{}}, numbers: map[string]func() float64{}}
+			Texts: map[string]string{}}, numbers: map[string]func() float64{}, healthy: make(chan struct{})}
 		b.roles[role] = r
 	}
 	return r
@@ -112,7 +112,11 @@ type Reporter struct {
 	mu      sync.Mutex
 	status  Status
 	numbers map[string]func() float64
+	healthy chan struct{} // closed when Healthy was first entered
 }
+
+// Healthy is closed once the role has been healthy for the first time.
+func (r *Reporter) Healthy() <-chan struct{} { return r.healthy }
 
 // Set enters a state. The detail is one sentence for a person, empty when all is well.
 func (r *Reporter) Set(state State, detail string) {
@@ -125,6 +129,13 @@ func (r *Reporter) Set(state State, detail string) {
 		r.status.Since = time.Now()
 	}
 	r.status.State, r.status.Detail = state, detail
+	if state == Healthy {
+		select {
+		case <-r.healthy:
+		default:
+			close(r.healthy)
+		}
+	}
 }
 
 // Text sets one of the report's texts. It must hold no secret.

@@ -1,12 +1,12 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // value is one column of an event's row, as text: a JSON string's content, or a number, true or false as it stands.
@@ -67,7 +67,7 @@ func (v *value) parse(raw []byte) error {
 }
 
 func unquote(raw []byte) ([]byte, error) {
-	if !strings.Contains(string(raw), `\`) {
+	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1], nil
 	}
 	var text string
@@ -95,8 +95,7 @@ func appendLiteral(b []byte, v value) []byte {
 	if !v.set {
 		return append(b, "NULL"...)
 	}
-	escaped := strings.Contains(string(v.text), `\`)
-	if escaped {
+	if bytes.IndexByte(v.text, '\\') >= 0 {
 		b = append(b, 'E')
 	}
 	b = append(b, '\'')
@@ -207,7 +206,7 @@ func (r *reader) value() []byte {
 			r.value()
 		}
 	default:
-		for r.at < len(r.data) && !strings.ContainsRune(",}] \t\r\n", rune(r.data[r.at])) {
+		for r.at < len(r.data) && bytes.IndexByte([]byte(",}] \t\r\n"), r.data[r.at]) < 0 {
 			r.at++
 		}
 		r.failed = r.failed || r.at == start

@@ -1,0 +1,167 @@
+package ui_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// The browser of all tests of the package: starting one takes longer than most of them.
+var browser struct {
+	once    sync.Once
+	context context.Context
+	stop    func()
+	err     error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if browser.stop != nil {
+		browser.stop()
+	}
+	os.Exit(code)
+}
+
+// browserRequired says that a missing browser fails the tests instead of skipping them.
+func browserRequired() bool {
+	return os.Getenv("LIVEDB_REQUIRE_BROWSER") == "1" || os.Getenv("CI") == "true"
+}
+
+func chromium() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	for _, path := range []string{"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"} {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func startBrowser() {
+	path := chromium()
+	if path == "" {
+		browser.err = fmt.Errorf("no Chromium or Chrome is on the PATH")
+		return
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1440, 900))
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		browser.err = fmt.Errorf("start %s: %w", path, err)
+	}
+	browser.context, browser.stop = ctx, func() { cancel(); stopAllocator() }
+}
+
+// tab is one page in the browser. Every step has a deadline, and a failure ends the test with a picture if asked for.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// patience is how long a tab waits for anything.
+const patience = 10 * time.Second
+
+// newTab opens a page of a size. Without a browser the test is skipped, or fails where one is required.
+func newTab(t *testing.T, width, height int64) *tab {
+	t.Helper()
+	browser.once.Do(startBrowser)
+	if browser.err != nil {
+		if browserRequired() {
+			t.Fatal(browser.err)
+		}
+		t.Skipf("skipped: %v; install chromium, or set LIVEDB_REQUIRE_BROWSER=1 to make this a failure", browser.err)
+	}
+	ctx, cancel := chromedp.NewContext(browser.context, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	b := &tab{t, ctx}
+	b.do(chromedp.Navigate("about:blank"), chromedp.EmulateViewport(width, height))
+	return b
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatalf("browser: %v", err)
+	}
+}
+
+// open goes to an address.
+func (b *tab) open(url string) { b.t.Helper(); b.do(chromedp.Navigate(url)) }
+
+// id selects by data-testid.
+func id(name string) chromedp.CSS { return chromedp.CSS(`[data-testid="` + name + `"]`) }
+
+// click clicks the element with the test id.
+func (b *tab) click(name string) { b.t.Helper(); b.do(chromedp.Click(id(name))) }
+
+// key presses keys where the focus is.
+func (b *tab) key(keys string) { b.t.Helper(); b.do(chromedp.KeyEvent(keys)) }
+
+// until waits until an expression is true.
+func (b *tab) until(what, expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
+		b.shot("failed")
+		b.t.Fatalf("waiting for %s: %v\n%s", what, err, expression)
+	}
+}
+
+// eval evaluates an expression, awaiting a promise.
+func eval[T any](b *tab, expression string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("evaluate %s: %v", expression, err)
+	}
+	return v
+}
+
+// media sets media features, such as prefers-color-scheme.
+func (b *tab) media(features ...*emulation.MediaFeature) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+		return err
+	}))
+}
+
+// shot saves a picture in the folder LIVEDB_UI_SHOTS, if it is set.
+func (b *tab) shot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("LIVEDB_UI_SHOTS")
+	if dir == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.t.Logf("no picture of %s: %v", name, err)
+		return
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(fmt.Sprintf("%s/%s.png", dir, name), picture, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
