@@ -3,6 +3,7 @@ package processor
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/shopspring/decimal"
@@ -15,7 +16,7 @@ import (
 // is not in memory is in the results it yields, and load takes them back.
 type fold struct {
 	view    View
-	tumble  int // index of the group that is a window, -1 if none is
+	tumble  int      // index of the group that is a window, -1 if none is
 	names   [][]byte // of the groups, as "status":
 	columns []string // the table's that are needed: the groups', then the sums'
 	before  row
@@ -132,7 +133,7 @@ func (f *fold) read(value []byte) (op cdc.Op, err error) {
 			if len(value) != 3 {
 				return 0, errJSON
 			}
-			return cdc.Op(value[1]), nil // before and after stand before it
+			op = cdc.Op(value[1])
 		}
 		if err != nil {
 			return 0, err
@@ -196,6 +197,11 @@ func (f *fold) change(item *Item, r row, by int64) (late bool, err error) {
 	g.rows += by
 	if g.rows == 0 {
 		f.empty(g)
+	}
+	for i := range g.sums {
+		if g.sums[i].nulls == g.rows {
+			g.sums[i].total = decimal.Zero // in every digit, as after load
+		}
 	}
 	g.position, g.seq, g.epoch = item.Position, item.Seq, item.Tx.Epoch
 	f.touch(g)
@@ -271,8 +277,8 @@ func (f *fold) truncate(item *Item) error {
 	if e.Kind() != cdc.Truncate || e.Source.Schema != f.view.Schema || e.Source.Table != f.view.Table {
 		return nil
 	}
-	for _, g := range f.groups {
-		if g.rows > 0 {
+	for _, key := range slices.Sorted(maps.Keys(f.groups)) {
+		if g := f.groups[key]; g.rows > 0 {
 			f.empty(g)
 			g.position, g.seq, g.epoch = item.Position, item.Seq, item.Tx.Epoch
 			f.touch(g)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/livedb/livedb/cdc"
@@ -28,6 +30,15 @@ func (f *fold) results(yield func(key string, value []byte)) {
 	}
 	clear(f.dirty)
 	f.dirty = f.dirty[:0]
+}
+
+// repeat has results yield every group.
+func (f *fold) repeat() {
+	for _, key := range slices.Sorted(maps.Keys(f.groups)) {
+		if g := f.groups[key]; g.rows > 0 {
+			f.touch(g)
+		}
+	}
 }
 
 // appendResult writes {"orders":3,"revenue":"12.50","position":"16/B374D848:7","seq":1041,"epoch":1}.

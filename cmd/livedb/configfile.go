@@ -204,18 +204,23 @@ func (c *configuration) text(node *yaml.Node, flag *kong.Flag) (any, error) {
 	}
 }
 
-// parse reads a value as kong will, without setting the flag.
+// parse reads a value of the file as kong will.
 func (c *configuration) parse(node *yaml.Node, flag *kong.Flag) (reflect.Value, error) {
-	defer func(was bool) { flag.Set = was }(flag.Set)
 	target := reflect.New(flag.Target.Type()).Elem()
 	text, err := c.text(node, flag)
 	if err != nil {
 		return target, err
 	}
-	if err := flag.Parse(kong.Scan().PushTyped(text, kong.FlagValueToken), target); err != nil {
+	if err := parseText(text, flag, target); err != nil {
 		return target, c.wrong(node, "%v", err)
 	}
 	return target, nil
+}
+
+// parseText reads a value as kong will, without setting the flag.
+func parseText(text any, flag *kong.Flag, target reflect.Value) error {
+	defer func(was bool) { flag.Set = was }(flag.Set)
+	return flag.Parse(kong.Scan().PushTyped(text, kong.FlagValueToken), target)
 }
 
 // flagsByCommand lists what may be set, by command: its own flags and those of every command.
@@ -308,7 +313,12 @@ func effective(k *kong.Kong, ctx *kong.Context) ([]Setting, error) {
 func effectiveOf(flag *kong.Flag, command string, file *configuration) (Setting, error) {
 	value, origin := flag.Target, "default"
 	if name := environment(flag); name != "" {
-		origin = "env " + name
+		// kong makes nothing of a bad value for a command that does not run; who asks for the settings is told.
+		target := reflect.New(flag.Target.Type()).Elem()
+		if err := parseText(os.Getenv(name), flag, target); err != nil {
+			return Setting{}, &usageError{Problem: fmt.Sprintf("%s is set to a wrong value (%v)", name, err), Remedy: "correct it, or unset it"}
+		}
+		value, origin = target, "env "+name
 	} else if file != nil {
 		if node := file.lookup(command, flag); node != nil {
 			var err error

@@ -38,7 +38,7 @@ type shopGrammar struct {
 // parseShop reads a command line with a file and an environment; neither if empty.
 func parseShop(t *testing.T, file string, env map[string]string, args ...string) (*shopGrammar, *kong.Kong, *kong.Context, error) {
 	t.Helper()
-	for _, name := range []string{"LIVEDB_SOURCE", "DATABASE_URL", "LIVEDB_KAFKA", "LIVEDB_RATE", "LIVEDB_CONFIG"} {
+	for _, name := range []string{"LIVEDB_SOURCE", "DATABASE_URL", "LIVEDB_KAFKA", "LIVEDB_RATE", "LIVEDB_FOR", "LIVEDB_CONFIG"} {
 		t.Setenv(name, "") // which restores it afterwards
 		os.Unsetenv(name)
 	}
@@ -258,5 +258,15 @@ func TestFlagGivenToConfigCountsForEveryCommand(t *testing.T) {
 		if strings.HasSuffix(s.Name, "rate") && s != (Setting{"rate", "9", "flag"}) {
 			t.Errorf("got %v", s)
 		}
+	}
+}
+
+func TestEffectiveSettingsRefuseABadVariable(t *testing.T) {
+	_, parser, ctx, err := parseShop(t, "", map[string]string{"LIVEDB_FOR": "soon"}, "config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = effective(parser, ctx); exitCode(err) != exitUsage || !strings.Contains(err.Error(), "LIVEDB_FOR") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -16,6 +16,6 @@ func (c *processCommand) Run(i *invocation) error {
 	h := newHost(i.ctx, i.log())
 	h.serveOps(listener)
 	h.publish(c.kafkaFlags.config("process"), c.Prefix)
-	h.runProcess(c.kafkaFlags, c.ViewSchema)
+	h.runProcess(c.kafkaFlags, c.ViewSchema, 0)
 	return h.wait()
 }

@@ -53,7 +53,7 @@ func TestRefusals(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"no Postgres to be had", []string{"demo", "--listen", "127.0.0.1:0", "--pg-bin", t.TempDir()}, exitFailure, []string{"initdb", "--source"}},
+		{"no Postgres there", []string{"demo", "--listen", "127.0.0.1:0", "--pg-bin", t.TempDir()}, exitFailure, []string{"initdb", "name the folder"}},
 		{"port in use", []string{"demo", "--listen", busy.Addr().String()}, exitFailure, []string{busy.Addr().String(), "in use", "--listen"}},
 		{"port in use by run", []string{"run", "--listen", busy.Addr().String(), "--source", url, "--kafka", broker}, exitFailure, []string{busy.Addr().String(), "in use", "--listen"}},
 		{"malformed URL", []string{"cdc", "--source", "postgres://u:hidden@host:port/db", "--kafka", broker}, exitFailure, []string{"source URL", "postgres://user:password@host:5432/database"}},

@@ -29,7 +29,7 @@ func (c *runCommand) Run(i *invocation) error {
 		return err
 	}
 	h.publish(c.kafkaFlags.config("run"), c.Prefix)
-	h.runProcess(c.kafkaFlags, c.ViewSchema)
+	h.runProcess(c.kafkaFlags, c.ViewSchema, 0)
 	h.runUI(c.kafkaFlags, c.uiFlags, listener)
 	h.log.Info("dashboard", "url", "http://"+listener.Addr().String())
 	return h.wait()

@@ -10,9 +10,12 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// barrierKey is the key of every barrier record: one fixed key of its own, so that barriers neither replace a real
-// record nor fill the topic.
-const barrierKey = "barrier"
+// A barrier is a tombstone of a key that nobody else uses, so that readers of a topic of results take it for a row that is
+// gone, and compaction removes it. What makes it this barrier is its header.
+const (
+	barrierKey    = `{"livedb":"barrier"}`
+	barrierHeader = "livedb.barrier"
+)
 
 // barrierTimeout bounds the reading of a compacted topic.
 const barrierTimeout = 2 * time.Minute
@@ -28,7 +31,8 @@ func ReadCompacted(ctx context.Context, client sarama.Client, p *Producer, topic
 	if err := p.Begin(); err != nil {
 		return nil, err
 	}
-	p.Send(&sarama.ProducerMessage{Topic: topic, Partition: 0, Key: sarama.StringEncoder(barrierKey), Value: sarama.StringEncoder(nonce)})
+	p.Send(&sarama.ProducerMessage{Topic: topic, Partition: 0, Key: sarama.StringEncoder(barrierKey),
+		Headers: []sarama.RecordHeader{{Key: []byte(barrierHeader), Value: []byte(nonce)}}})
 	if err := p.Commit(); err != nil {
 		return nil, fmt.Errorf("write a barrier to topic %s: %w", topic, err)
 	}
@@ -56,13 +60,12 @@ func readUntil(ctx context.Context, client sarama.Client, topic, nonce string) (
 			switch {
 			case !open:
 				return nil, fmt.Errorf("read topic %s: the consumer stopped", topic)
-			case string(m.Key) != barrierKey:
-				last[string(m.Key)] = m.Value
-				if m.Value == nil {
-					delete(last, string(m.Key))
-				}
-			case string(m.Value) == nonce:
+			case isBarrier(m, nonce):
 				return last, nil
+			case m.Value == nil:
+				delete(last, string(m.Key))
+			default:
+				last[string(m.Key)] = m.Value
 			}
 		case err := <-partition.Errors():
 			if err != nil {
@@ -72,4 +75,8 @@ func readUntil(ctx context.Context, client sarama.Client, topic, nonce string) (
 			return nil, fmt.Errorf("read topic %s up to a barrier: %w", topic, ctx.Err())
 		}
 	}
+}
+
+func isBarrier(m *sarama.ConsumerMessage, nonce string) bool {
+	return string(m.Key) == barrierKey && len(m.Headers) == 1 && string(m.Headers[0].Value) == nonce
 }

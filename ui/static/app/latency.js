@@ -42,12 +42,17 @@ function drawHeat(u) {
 
 const build = () => ({
   series: [{}, ...SERIES.map(([, , tone]) => ({stroke: color(tone), width: 1.5, points: {show: false}, spanGaps: false}))],
-  scales: {x: {time: true}, y: {distr: 3, log: 10, range: (u, min, max) => [decade(min, Math.floor, 1), decade(max, Math.ceil, 100)]}},
+  scales: {x: {time: true}, y: {distr: 3, log: 10, range: (u, min, max) => decades(min, max)}},
   axes: axes((u, splits) => splits.map(v => (v != null && Math.abs(Math.log10(v) % 1) < 1e-6 ? ms(v).replace('.0 ', ' ') : null))),
   hooks: {drawClear: [drawHeat]},
 });
 
-const decade = (value, round, usual) => (value > 0 ? 10 ** round(Math.log10(value)) : usual);
+// Whole decades around the values, at least one: an axis without length would never end.
+const decades = (min, max) => {
+  if (!(min > 0) || !Number.isFinite(max)) return [1, 100];
+  const low = Math.floor(Math.log10(min));
+  return [10 ** low, 10 ** Math.max(low + 1, Math.ceil(Math.log10(max)))];
+};
 
 const Tile = ({name, title, value, tone}) => html`
   <div class="tile" title=${title}>

@@ -1,0 +1,297 @@
+package burst
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/livedb/livedb/internal/devstack"
+	"github.com/livedb/livedb/internal/status"
+)
+
+func TestKilledBackends(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, devstack.SharedPostgres(t))
+	cfg := everything(s.url)
+	cfg.Connections, cfg.TransactionRows = 8, Range{1, 20}
+	stop := background(t, cfg)
+	killed := int64(0)
+	await(t, "many were killed", func() bool {
+		killed += s.number(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE application_name = 'livedb/burst' AND datname = current_database() AND random() < 0.3`)
+		return killed >= 200
+	})
+	enough := s.number("SELECT count(*) FROM burst_ledger") + 100
+	await(t, "all goes on", func() bool { return s.number("SELECT count(*) FROM burst_ledger") > enough })
+	result := stop()
+	if result.Unknown != 0 {
+		t.Errorf("%d transactions are unknown", result.Unknown)
+	}
+	s.checkLedger(result)
+	if report := s.verify(); !report.OK() || report.Transactions != uint64(result.Transactions) {
+		t.Errorf("report %+v, want a clean one of %d transactions", report, result.Transactions)
+	}
+}
+
+func TestServerRestarts(t *testing.T) {
+	t.Parallel()
+	p := devstack.TestPostgres(t)
+	s := newSource(t, p)
+	cfg := everything(s.url)
+	board := status.NewBoard("test")
+	cfg.Status = board.Role("burst")
+	stop := background(t, cfg)
+	for _, mode := range []devstack.StopMode{devstack.StopFast, devstack.StopImmediate, devstack.StopKill} {
+		await(t, "the writers write", func() bool { return board.Ready() && s.number("SELECT count(*) FROM burst_ledger") > 50 })
+		if err := p.Restart(t.Context(), mode); err != nil {
+			t.Fatal(err)
+		}
+		s.connect()
+		before := s.number("SELECT count(*) FROM burst_ledger")
+		await(t, "all goes on", func() bool { return s.number("SELECT count(*) FROM burst_ledger") > before+50 })
+	}
+	result := stop()
+	s.checkLedger(result)
+	if report := s.verify(); !report.OK() || report.Transactions != uint64(result.Transactions) {
+		t.Errorf("report %+v, want a clean one of %d transactions", report, result.Transactions)
+	}
+}
+
+// cutter is a proxy that breaks connections around the commit, in turn: before it reaches Postgres, after Postgres has
+// answered, and so that it reaches Postgres only when the writer is back on another connection.
+type cutter struct {
+	t        *testing.T
+	target   string
+	listener net.Listener
+	commits  atomic.Int64
+	returned chan struct{} // a connection came
+	wait     sync.WaitGroup
+}
+
+func newCutter(t *testing.T, target string) *cutter {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{t: t, target: target, listener: listener, returned: make(chan struct{}, 1)}
+	c.wait.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			select {
+			case c.returned <- struct{}{}:
+			default:
+			}
+			c.wait.Go(func() { c.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		c.wait.Wait()
+	})
+	return c
+}
+
+func (c *cutter) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", c.target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var swallow atomic.Bool
+	c.wait.Go(func() { // answers
+		defer client.Close()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := server.Read(buffer)
+			if err != nil || swallow.Load() {
+				return
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	})
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		chunk := buffer[:n]
+		if bytes.Contains(chunk, []byte(enterName+"\x00")) && c.commits.Add(1)%7 == 0 {
+			switch c.commits.Load() / 7 % 3 {
+			case 0: // the request is lost
+				return
+			case 1: // the answer is lost
+				swallow.Store(true)
+			case 2: // the request is late
+				select {
+				case <-c.returned: // of an earlier one
+				default:
+				}
+				_ = client.Close()
+				<-c.returned
+			}
+		}
+		if _, err := server.Write(chunk); err != nil {
+			return
+		}
+	}
+}
+
+// A commit whose request or answer is lost, or which is still on its way when the writer is back, is counted exactly as
+// it went.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, devstack.SharedPostgres(t))
+	address := strings.SplitN(strings.TrimPrefix(s.url, "postgres://postgres@"), "/", 2)[0]
+	c := newCutter(t, address)
+	cfg := everything(strings.Replace(s.url, address, c.listener.Addr().String(), 1))
+	cfg.Connections, cfg.TransactionRows = 2, Range{1, 8}
+	var log happenings
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	stop := background(t, cfg)
+	await(t, "commits were lost both ways", func() bool {
+		return log.count("did not happen") >= 15 && log.count("answer happened") >= 15
+	})
+	result := stop()
+	s.checkLedger(result)
+	if report := s.verify(); !report.OK() {
+		t.Errorf("report %+v", report)
+	}
+}
+
+// happenings keeps a log to count in.
+type happenings struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (h *happenings) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, string(p))
+	return len(p), nil
+}
+
+func (h *happenings) count(text string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, line := range h.all {
+		n += strings.Count(line, text)
+	}
+	return n
+}
+
+// A source that was set back to the past is not written to again.
+func TestLedgerSetBack(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, devstack.SharedPostgres(t))
+	cfg := everything(s.url)
+	cfg.Connections = 1
+	done := make(chan error, 1)
+	go func() {
+		_, err := Run(t.Context(), cfg)
+		done <- err
+	}()
+	await(t, "the writer writes", func() bool { return s.number("SELECT count(*) FROM burst_ledger") > 10 })
+	s.exec("BEGIN")
+	s.exec("TRUNCATE burst_ledger") // holds the ledger locked until the writer's session is gone
+	const sessions = "FROM pg_stat_activity WHERE application_name = 'livedb/burst' AND datname = current_database()"
+	pid := s.number("SELECT pid " + sessions)
+	s.exec("SELECT pg_terminate_backend($1::integer)", pid)
+	await(t, "the session is gone", func() bool {
+		s.exec("SELECT pg_stat_clear_snapshot()")
+		return s.number("SELECT count(*) "+sessions+" AND pid = $1::integer", pid) == 0
+	})
+	s.exec("COMMIT")
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "begin a new run") {
+		t.Errorf("error %v, want one that says what to do", err)
+	}
+}
+
+// A run ends in time though its statement waits for a lock, and leaves no session behind.
+func TestStopWhileBlocked(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, devstack.SharedPostgres(t))
+	cfg := everything(s.url)
+	stop := background(t, cfg)
+	await(t, "the writers write", func() bool { return s.number("SELECT count(*) FROM burst_ledger") > 50 })
+	s.exec("BEGIN")
+	s.exec("LOCK TABLE orders, customers, order_items IN SHARE MODE")
+	await(t, "all wait", func() bool {
+		return s.number("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 4
+	})
+	began := time.Now()
+	result := stop()
+	if took := time.Since(began); took > stopLimit+2*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	if n := s.number("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'livedb/burst' AND datname = current_database()"); n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+	s.exec("ROLLBACK")
+	s.checkLedger(result)
+	if report := s.verify(); !report.OK() {
+		t.Errorf("report %+v", report)
+	}
+}
+
+// Somebody empties the tables under the writer: it looks again and goes on.
+func TestTablesEmptiedByHand(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, devstack.SharedPostgres(t))
+	stop := background(t, everything(s.url))
+	for range 3 {
+		await(t, "there are orders", func() bool { return s.number("SELECT count(*) FROM orders") > 100 })
+		s.exec("TRUNCATE customers, orders, order_items")
+	}
+	await(t, "there are orders again", func() bool { return s.number("SELECT count(*) FROM orders") > 100 })
+	s.checkLedger(stop())
+}
+
+func TestFinal(t *testing.T) {
+	server := func(severity, code, message string) error {
+		return &pgconn.PgError{Severity: severity, Code: code, Message: message}
+	}
+	cases := []struct {
+		err    error
+		closed bool
+		want   bool
+	}{
+		{io.ErrUnexpectedEOF, true, false},
+		{context.DeadlineExceeded, true, false},
+		{errors.New("cannot encode"), false, true},
+		{server("FATAL", "57P01", "terminating connection due to administrator command"), true, false},
+		{server("FATAL", "57P03", "the database system is starting up"), true, false},
+		{server("FATAL", "25P03", "terminating connection due to idle-in-transaction timeout"), true, false},
+		{server("FATAL", "53300", "sorry, too many clients already"), true, false},
+		{server("FATAL", "53000", "exceeded the compute time quota"), true, true},
+		{server("FATAL", "28P01", "password authentication failed"), true, true},
+		{server("FATAL", "3D000", "database does not exist"), true, true},
+		{server("ERROR", "40P01", "deadlock detected"), false, false},
+		{server("ERROR", "23503", "violates foreign key"), false, false},
+		{server("ERROR", "42P01", "relation does not exist"), false, true},
+		{server("ERROR", "25006", "read-only transaction"), false, true},
+		{server("ERROR", "22P02", "invalid input"), false, true},
+	}
+	for _, c := range cases {
+		if got := final(c.err, c.closed); got != c.want {
+			t.Errorf("final(%v, %t) is %t, want %t", c.err, c.closed, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/kafka"
+	"github.com/livedb/livedb/internal/status"
+)
+
+// session is one stretch of work with one producer and one reader. Whatever fails, both are dropped, for what they
+// know may be wrong.
+type session struct {
+	config Config
+	topics envelope.Topics
+	table  string // the view's topic of events
+	view   string // the topic of its results
+	place  string // the topic of its state
+	totals *totals
+
+	client   sarama.Client
+	producer *kafka.Producer
+	released func() bool
+	reader   *Reader
+	fold     *fold
+
+	inside  bool      // a transaction that has begun and not ended
+	waiting int       // transactions folded but not written
+	oldest  time.Time // commit time of the first of them
+	last    Item      // the End of the last of them
+	written time.Time // when results were last written
+	wrote   bool
+	bytes   int64 // written since all results were; the rest of the topic may be trimmed
+
+	due    context.Context // ends when the next results are due; nil while nothing waits
+	cancel context.CancelFunc
+}
+
+// openSession fences older instances, reads what they left and opens the reader at their place.
+func openSession(ctx context.Context, c Config, totals *totals) (s *session, err error) {
+	s = &session{config: c, topics: envelope.Topics(c.Prefix), totals: totals, fold: newFold(c.View), bytes: c.RetentionBytes}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.table, err = s.topics.Table(c.View.Schema, c.View.Table); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrView, err)
+	}
+	if s.client, err = kafka.Connect(ctx, c.Kafka); err != nil {
+		return s, err
+	}
+	s.view, s.place = s.topics.View(c.View.Name), s.topics.State(c.View.Name)
+	err = kafka.EnsureTopics(ctx, s.client,
+		kafka.Topic{Name: s.view, Partitions: 1, Compacted: true, RetentionBytes: c.RetentionBytes},
+		kafka.Topic{Name: s.place, Partitions: 1, Compacted: true, RetentionBytes: c.RetentionBytes})
+	if err != nil {
+		return s, err
+	}
+	if s.producer, err = kafka.OpenProducer(ctx, c.Kafka, c.Prefix+".process-"+c.View.Name); err != nil {
+		return s, fenced(err)
+	}
+	s.released = context.AfterFunc(ctx, s.producer.Abandon) // a role that is to stop does not wait for the broker
+	start, err := s.restore(ctx)
+	if err != nil {
+		return s, fenced(err)
+	}
+	c.Status.Set(status.Initializing, "waiting for the topic "+s.topics.Transaction()+", which livedb cdc creates")
+	s.reader, err = OpenReader(ctx, ReaderConfig{Client: s.client, Prefix: c.Prefix, Start: start})
+	return s, err
+}
+
+func (s *session) close() {
+	if s.due != nil {
+		s.cancel()
+	}
+	if s.reader != nil {
+		s.reader.Close() // has nothing to say that its errors did not
+	}
+	if s.producer != nil {
+		s.released()
+		s.producer.Close()
+	}
+	if s.client != nil {
+		s.client.Close() // likewise
+	}
+}
+
+// run folds the stream and writes results: at the end of a transaction, and at most once per interval.
+func (s *session) run(ctx context.Context) error {
+	for {
+		item, err := s.reader.Next(s.patience(ctx))
+		switch {
+		case err == nil:
+			err = s.take(&item)
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			err = s.write()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// patience ends when results are due. A transaction is never written in part, so inside one it does not end.
+func (s *session) patience(ctx context.Context) context.Context {
+	if s.inside || s.waiting == 0 {
+		return ctx
+	}
+	if s.due == nil {
+		s.due, s.cancel = context.WithDeadline(ctx, s.written.Add(s.config.Interval))
+	}
+	return s.due
+}
+
+// take folds one item.
+func (s *session) take(item *Item) error {
+	switch item.Kind {
+	case Begin:
+		s.inside = true
+	case Event:
+		s.totals.event(item.Topic)
+		switch item.Topic {
+		case s.table:
+			return s.fold.apply(item)
+		case s.topics.Truncate():
+			return s.fold.truncate(item)
+		}
+	case End:
+		s.inside = false
+		if s.waiting == 0 {
+			s.oldest = item.Tx.Time
+		}
+		s.waiting++
+		s.last = *item
+	}
+	return nil
+}
+
+// write writes the results that changed and the place they are true for, in one Kafka transaction.
+func (s *session) write() error {
+	if err := s.producer.Begin(); err != nil {
+		return fenced(err)
+	}
+	if s.config.RetentionBytes > 0 && s.bytes >= s.config.RetentionBytes/4 {
+		s.fold.repeat()
+		s.bytes = 0
+	}
+	s.fold.results(func(key string, value []byte) {
+		s.bytes += int64(len(key)+len(value)) + recordOverhead
+		m := &sarama.ProducerMessage{Topic: s.view, Key: sarama.StringEncoder(key)}
+		if value != nil {
+			m.Value = sarama.ByteEncoder(value)
+		}
+		s.producer.Send(m)
+	})
+	s.producer.Send(&sarama.ProducerMessage{Topic: s.place, Key: sarama.StringEncoder(stateKey), Value: sarama.ByteEncoder(s.state())})
+	if err := s.producer.Commit(); err != nil {
+		return fenced(err)
+	}
+	s.written, s.wrote = time.Now(), true
+	s.totals.written(s)
+	s.cancel()
+	s.waiting, s.due = 0, nil
+	return nil
+}
+
+// fenced names the error of a producer that another one replaced.
+func fenced(err error) error {
+	if kafka.Fenced(err) {
+		return fmt.Errorf("%w: another instance computes this view now: stop one of the two, or give them different prefixes: %w", ErrFenced, err)
+	}
+	return err
+}
