@@ -25,6 +25,7 @@ var ErrOutcomeUnknown = errors.New("the outcome of a kafka transaction is unknow
 type Producer struct {
 	async     sarama.AsyncProducer
 	drained   sync.WaitGroup
+	commits   sync.WaitGroup // one may outlive its caller
 	abandoned chan struct{}
 	abandon   sync.Once
 
@@ -133,7 +134,7 @@ func (p *Producer) Abandon() { p.abandon.Do(func() { close(p.abandoned) }) }
 // committed. Commit returns within a minute, even if the broker does not answer.
 func (p *Producer) Commit() error {
 	committed := make(chan error, 1)
-	go func() { committed <- p.async.CommitTxn() }()
+	p.commits.Go(func() { committed <- p.async.CommitTxn() })
 	watchdog := time.NewTimer(commitTimeout)
 	defer watchdog.Stop()
 	select {
@@ -164,6 +165,7 @@ func (p *Producer) Close() {
 	p.Abandon()
 	closed := make(chan struct{})
 	go func() {
+		p.commits.Wait() // sarama panics if it is closed under a commit
 		p.async.AsyncClose()
 		p.drained.Wait()
 		close(closed)
