@@ -100,7 +100,9 @@ func (s *session) readResults(ctx context.Context, sample *result) (map[string][
 				}
 			}
 		case err := <-partition.Errors():
-			return nil, err
+			if err != nil {
+				return nil, err
+			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

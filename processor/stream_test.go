@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,6 +23,7 @@ import (
 type stream struct {
 	t        testing.TB
 	cluster  *kfake.Cluster
+	wires    *wires
 	config   kafka.Config
 	client   sarama.Client
 	topics   envelope.Topics
@@ -56,12 +58,13 @@ type part struct {
 
 func newStream(t testing.TB) *stream {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	wires := &wires{}
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(wires.listen))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	s := &stream{t: t, cluster: cluster, topics: "p", config: kafka.Config{Brokers: cluster.ListenAddrs(), ClientID: "test"}}
+	s := &stream{t: t, cluster: cluster, wires: wires, topics: "p", config: kafka.Config{Brokers: cluster.ListenAddrs(), ClientID: "test"}}
 	s.client = s.connect()
 	s.fence()
 	t.Cleanup(func() { s.producer.Close() })
@@ -239,4 +242,60 @@ func (s *stream) read(r *Reader, n int) (got []string, err error) {
 		got = append(got, itemText(item))
 	}
 	return got, nil
+}
+
+// wires are the connections of a Kafka. Cut closes all of them instead of sending the next response: whatever it says,
+// its request was carried out.
+type wires struct {
+	mu    sync.Mutex
+	open  map[net.Conn]bool
+	armed bool
+}
+
+func (w *wires) listen(network, address string) (net.Listener, error) {
+	l, err := net.Listen(network, address)
+	return listener{l, w}, err
+}
+
+func (w *wires) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = true
+}
+
+type listener struct {
+	net.Listener
+	wires *wires
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.wires.mu.Lock()
+	defer l.wires.mu.Unlock()
+	if l.wires.open == nil {
+		l.wires.open = map[net.Conn]bool{}
+	}
+	l.wires.open[c] = true
+	return wire{c, l.wires}, nil
+}
+
+type wire struct {
+	net.Conn
+	wires *wires
+}
+
+func (c wire) Write(b []byte) (int, error) {
+	c.wires.mu.Lock()
+	if c.wires.armed {
+		for open := range c.wires.open {
+			open.Close()
+		}
+		clear(c.wires.open)
+		c.wires.armed = false
+	}
+	c.wires.mu.Unlock()
+	return c.Conn.Write(b)
 }

@@ -87,7 +87,10 @@ func newTab(t *testing.T, width, height int64) *tab {
 	ctx, cancel := chromedp.NewContext(browser.context, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b := &tab{t, ctx}
-	b.do(chromedp.Navigate("about:blank"), chromedp.EmulateViewport(width, height))
+	// A tab lives as long as the context of its first step, so that one has no deadline of its own.
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
 	return b
 }
 

@@ -30,11 +30,8 @@ type demoCommand struct {
 	JSON       bool          `name:"json" help:"Print one JSON object at the end."`
 	PgBin      string        `name:"pg-bin" type:"path" placeholder:"DIR" help:"The folder of the embedded Postgres's initdb and postgres."`
 	uiFlags
-	demoLoad
+	burstFlags
 }
-
-// demoLoad is the burst writer's load, with a burst now and then to look at.
-type demoLoad struct{ burstFlags }
 
 // demoName names the demo's schema, slot and publication.
 const demoName = "livedb_demo"
@@ -66,6 +63,9 @@ func (c *demoCommand) Run(i *invocation) error {
 	fmt.Fprintf(i.err, "LiveDB demo\n  postgres   %s\n  kafka      %s\n  dashboard  http://%s\n", s.postgres, s.kafka, listener.Addr())
 	if c.For == 0 {
 		fmt.Fprintln(i.err, "  Ctrl-C ends it, and what is embedded goes with it.")
+		if c.BurstSize == 0 && c.BurstEvery == 0 { // something to look at
+			c.BurstSize, c.BurstEvery = 1000, 10*time.Second
+		}
 	}
 	summary, err := c.stream(i, s, listener, log)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/livedb/livedb/internal/browsertest"
 	"github.com/livedb/livedb/internal/devstack"
 )
 
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	code := m.Run()
+	browsertest.Stop()
 	if err := devstack.StopShared(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

@@ -15,6 +15,9 @@ import (
 // final tells that trying again would fail again. Everything else may pass: a restart of the server, a deadlock, a full
 // disk.
 func final(err error, closed bool) bool {
+	if _, refused := errors.AsType[*cdc.Refusal](err); refused {
+		return true
+	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return !closed // not from the server and not of the network: such as a value that pgx cannot encode
@@ -31,6 +34,9 @@ func final(err error, closed bool) bool {
 
 // explain puts an error into words: what is wrong and what to do.
 func explain(err error, cfg *Config, source *pgx.ConnConfig) error {
+	if refusal, ok := errors.AsType[*cdc.Refusal](err); ok {
+		return refusal
+	}
 	where := postgres.Address(source)
 	refuse := func(name, problem, remedy string) error {
 		return &cdc.Refusal{Name: name, Problem: problem, Remedy: remedy, Err: err}
@@ -41,7 +47,7 @@ func explain(err error, cfg *Config, source *pgx.ConnConfig) error {
 	}
 	switch {
 	case e.Code == "42P01" || e.Code == "42703" || e.Code == "42704" || e.Code == "3F000":
-		return refuse("demo_tables_missing", fmt.Sprintf("the schema %s in %s has not the demo's tables (%s)", cfg.Schema, where, e.Message),
+		return refuse("demo_tables_missing", fmt.Sprintf("the schema %s in %s lacks the demo's tables, or hides them from %s (%s)", cfg.Schema, where, source.User, e.Message),
 			"run livedb migrate --schema "+cfg.Schema)
 	case e.Code == "42501":
 		return refuse("write_denied", fmt.Sprintf("the role %s may not write in the schema %s (%s)", source.User, cfg.Schema, e.Message),
