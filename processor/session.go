@@ -13,6 +13,9 @@ import (
 	"github.com/livedb/livedb/internal/status"
 )
 
+// stopTimeout is what a write under way may still take when the role is to stop.
+const stopTimeout = 3 * time.Second
+
 // session is one stretch of work with one producer and one reader. Whatever fails, both are dropped, for what they
 // know may be wrong.
 type session struct {
@@ -65,7 +68,9 @@ func openSession(ctx context.Context, c Config, totals *totals) (s *session, err
 	if s.producer, err = kafka.OpenProducer(ctx, c.Kafka, c.Prefix+".process-"+c.View.Name); err != nil {
 		return s, fenced(err)
 	}
-	s.released = context.AfterFunc(ctx, s.producer.Abandon) // a role that is to stop does not wait for the broker
+	s.released = context.AfterFunc(ctx, func() { // a role that is to stop waits for the broker, but not long
+		time.AfterFunc(stopTimeout, s.producer.Abandon)
+	})
 	start, err := s.restore(ctx)
 	if err != nil {
 		return s, fenced(err)

@@ -72,7 +72,7 @@ type tab struct {
 }
 
 // patience is how long a tab waits for anything.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // newTab opens a page of a size. Without a browser the test is skipped, or fails where one is required.
 func newTab(t *testing.T, width, height int64) *tab {
@@ -91,6 +91,7 @@ func newTab(t *testing.T, width, height int64) *tab {
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
 		t.Fatalf("open a tab: %v", err)
 	}
+	b.media()
 	return b
 }
 
@@ -138,9 +139,11 @@ func eval[T any](b *tab, expression string) T {
 	return v
 }
 
-// media sets media features, such as prefers-color-scheme.
+// media sets media features, such as prefers-color-scheme. Motion is reduced unless they say otherwise: what moves for
+// the eye costs a browser without a graphics card a core.
 func (b *tab) media(features ...*emulation.MediaFeature) {
 	b.t.Helper()
+	features = append([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}, features...)
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 		return err

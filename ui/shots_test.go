@@ -27,8 +27,8 @@ func TestScreenshots(t *testing.T) {
 	s.create("public.orders", "public.order_items", "public.customers")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go newShop(s, 1500).run(ctx)
-	time.Sleep(45 * time.Second)
+	go newShop(s, 400).run(ctx)
+	time.Sleep(30 * time.Second)
 
 	for _, theme := range []string{"dark", "light"} {
 		b := newTab(t, 1440, 900)

@@ -20,14 +20,19 @@ type stack struct {
 	source   postgres.Config
 	brokers  []string
 	prefix   string
-	retain   int64  // bytes kept by each partition of the event topics
+	retain   int64  // bytes kept by each partition of the event topics, and of the view's results
+	results  int64
 	postgres string // for people
 	kafka    string
 	cleanUps []func(ctx context.Context) error // in the order they were set up
 }
 
-// demoRetention bounds the embedded Kafka, which lives in memory: bytes of each partition of the event topics.
-const demoRetention = 4 << 20
+// These bound the embedded Kafka, which lives in memory: compressed bytes of each partition of the event topics, and of
+// the view's results.
+const (
+	demoRetention     = 1 << 20
+	demoViewRetention = 8 << 20
+)
 
 // start starts or finds both servers side by side and prepares the source.
 func (c *demoCommand) start(ctx context.Context, log *slog.Logger) (_ *stack, err error) {
@@ -87,7 +92,7 @@ func (s *stack) embedKafka(log *slog.Logger) error {
 		return err
 	}
 	s.cleanUps = append(s.cleanUps, func(context.Context) error { k.Close(); return nil })
-	s.brokers, s.prefix, s.retain = k.Brokers(), "livedb", demoRetention
+	s.brokers, s.prefix, s.retain, s.results = k.Brokers(), "livedb", demoRetention, demoViewRetention
 	s.kafka = "embedded, in memory: " + strings.Join(s.brokers, ",")
 	return nil
 }

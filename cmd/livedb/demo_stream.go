@@ -31,7 +31,7 @@ func (c *demoCommand) stream(i *invocation, s *stack, listener net.Listener, log
 		return nil, err
 	}
 	h.publish(k.config("demo"), s.prefix)
-	h.runProcess(k, demoName, 4*s.retain)
+	h.runProcess(k, demoName, s.results)
 	h.runUI(k, c.uiFlags, listener)
 
 	var result *summary

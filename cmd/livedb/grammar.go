@@ -31,6 +31,7 @@ type grammar struct {
 type Globals struct {
 	Config   string `name:"config" placeholder:"FILE" help:"Read settings from this YAML file."`
 	LogLevel string `name:"log-level" enum:"debug,info,warn,error,default" default:"default" help:"Log from this level on: debug, info, warn or error. The default is info, and warn for the demo."`
+	Pprof    string `name:"pprof" placeholder:"HOST:PORT" help:"Serve Go's profiles at this loopback address."`
 }
 
 // sourceFlags name the Postgres.

@@ -48,7 +48,10 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 		fmt.Fprintf(s.err, "livedb: %v; run livedb --help, or livedb <command> --help, for what there is\n", err)
 		return exitUsage
 	}
-	err = parsed.Run(&invocation{ctx: ctx, streams: s, parser: parser, parsed: parsed, globals: &cli.Globals})
+	i := &invocation{ctx: ctx, streams: s, parser: parser, parsed: parsed, globals: &cli.Globals}
+	if err = i.servePprof(); err == nil {
+		err = parsed.Run(i)
+	}
 	var parse *kong.ParseError
 	switch {
 	case errors.As(err, &parse):

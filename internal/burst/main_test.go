@@ -86,30 +86,32 @@ func (s *source) truth() ledger.Truth {
 	return truth
 }
 
-// background runs the writer until stop is called, which gives its result.
+// background runs the writer until stop is called, which gives its result. If it ends in an error, the test fails at once.
 func background(t testing.TB, cfg Config) (stop func() Result) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	type outcome struct {
-		result Result
-		err    error
-	}
-	done := make(chan outcome, 1)
+	done := make(chan struct{})
+	var result Result
 	go func() {
-		result, err := Run(ctx, cfg)
-		done <- outcome{result, err}
+		defer close(done)
+		var err error
+		if result, err = Run(ctx, cfg); err != nil {
+			t.Errorf("burst (seed %d): %v", result.Seed, err)
+		}
 	}()
-	return func() Result {
+	stop = func() Result {
 		t.Helper()
 		cancel()
-		o := <-done
-		if o.err != nil {
-			t.Fatalf("burst (seed %d): %v", o.result.Seed, o.err)
-		}
-		t.Logf("burst: %d rows, %d transactions, %d rollbacks, %d unknown, seed %d in %s", o.result.Rows, o.result.Transactions, o.result.Rollbacks,
-			o.result.Unknown, o.result.Seed, o.result.Took.Round(time.Millisecond))
-		return o.result
+		<-done
+		t.Logf("burst: %d rows, %d transactions, %d rollbacks, %d unknown, seed %d in %s", result.Rows, result.Transactions, result.Rollbacks,
+			result.Unknown, result.Seed, result.Took.Round(time.Millisecond))
+		return result
 	}
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return stop
 }
 
 // await polls until a condition holds.
@@ -119,7 +121,10 @@ func await(t testing.TB, what string, holds func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain until %s", what)
 		}
-		time.Sleep(time.Millisecond)
+		if t.Failed() {
+			t.FailNow() // the writer has
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
 }
 

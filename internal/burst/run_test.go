@@ -94,7 +94,7 @@ func TestTablesReachASteadySize(t *testing.T) {
 		deleted := s.number("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'orders'")
 		stop := background(t, cfg)
 		await(t, "the tables were renewed", func() bool {
-			return s.number("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'orders'") > deleted+2000
+			return s.number("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'orders'") > deleted+1000
 		})
 		stop()
 		if n := s.number("SELECT count(*) FROM orders"); n < 100 || n > 200+2*30 {
@@ -184,11 +184,10 @@ func TestRateMetricsAndStatus(t *testing.T) {
 		t.Errorf("metrics: %v %v", problems, err)
 	}
 	var rows float64
-	for op, want := range map[string]int64{"c": 0, "u": 0, "d": 0} {
+	for _, op := range []string{"c", "u", "d"} {
 		for table := ledger.Customers; table <= ledger.Entries; table++ {
 			rows += testutil.ToFloat64(cfg.Metrics.Rows.WithLabelValues(table.String(), op))
 		}
-		_ = want
 	}
 	if rows != float64(result.Rows) {
 		t.Errorf("metrics count %g rows, the result %d", rows, result.Rows)

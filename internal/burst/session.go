@@ -136,7 +136,7 @@ func (w *writer) settle(ctx context.Context, conn *pgx.Conn) error {
 
 // stock takes ids from the tables' sequences, so that rows made by hand never clash with the writer's.
 func (w *writer) stock(ctx context.Context, conn *pgx.Conn) error {
-	need := 3*w.cfg.TransactionRows.Max + 8 // a transaction with two dropped statements, each as large as itself
+	need := w.planner.ids()
 	for _, s := range []struct {
 		table ledger.Table
 		ids   *[]int64

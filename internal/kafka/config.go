@@ -37,6 +37,7 @@ func (c Config) Sarama() *sarama.Config {
 	s.Metadata.Retry.Backoff = 100 * time.Millisecond
 
 	s.Producer.RequiredAcks = sarama.WaitForAll
+	s.Producer.Compression = sarama.CompressionLZ4 // JSON shrinks to a fraction, at little cost
 	s.Producer.MaxMessageBytes = MaxRecordBytes
 	s.Producer.Partitioner = sarama.NewManualPartitioner
 	s.Producer.Return.Successes = true

@@ -17,10 +17,10 @@ export const faint = (name, share) => `color-mix(in srgb, ${color(name)} ${share
 const FONT = '11px "Inter Variable", system-ui, sans-serif';
 
 /** The axes all charts share. values formats the left axis. */
-export const axes = values => [
+export const axes = (values, own = {}) => [
   {stroke: color('muted'), grid: {show: false}, ticks: {show: false}, font: FONT, size: 24, gap: 4, space: 70,
     values: (u, splits) => splits.map(s => clock(s * 1000, zone.value === 'utc', false))},
-  {stroke: color('muted'), grid: {stroke: color('line'), width: 1}, ticks: {show: false}, font: FONT, size: 46, gap: 6, space: 26, values},
+  {stroke: color('muted'), grid: {stroke: color('line'), width: 1}, ticks: {show: false}, font: FONT, size: 46, gap: 6, space: 26, values, ...own},
 ];
 
 /**
@@ -63,6 +63,9 @@ export function Chart({build, build_key: key = '', data, from, to, summary, test
 
   return html`<div class="chart" ref=${box} role="img" aria-label=${summary} data-testid=${testid} data-points=${data[0].length} data-last=${data[0][data[0].length - 1] ?? ''}></div>`;
 }
+
+/** Options of an axis that counts: no parts of one. */
+export const WHOLE = {incrs: [1, 2, 5, ...[1, 2, 3, 4, 5, 6, 7].flatMap(e => [1, 2, 2.5, 5].map(n => n * 10 ** e))]};
 
 /** A signal of the cursor's index in a chart; null when it is not in the chart. */
 export const useCursor = () => useMemo(() => signal(null), []);
@@ -112,7 +115,7 @@ export function lastKnown(column) {
 
 /** A round upper end for an axis that begins at 0. */
 export const roundUp = max => {
-  if (!(max > 0)) return 1;
+  if (!(max > 3)) return 4;
   const step = 10 ** Math.floor(Math.log10(max));
   return Math.ceil((max * 1.08) / step * 2) / 2 * step;
 };

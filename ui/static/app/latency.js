@@ -43,9 +43,15 @@ function drawHeat(u) {
 const build = () => ({
   series: [{}, ...SERIES.map(([, , tone]) => ({stroke: color(tone), width: 1.5, points: {show: false}, spanGaps: false}))],
   scales: {x: {time: true}, y: {distr: 3, log: 10, range: (u, min, max) => decades(min, max)}},
-  axes: axes((u, splits) => splits.map(v => (v != null && Math.abs(Math.log10(v) % 1) < 1e-6 ? ms(v).replace('.0 ', ' ') : null))),
+  axes: axes((u, splits) => splits.map(v => (v < 10 ? `${v} ms` : ms(v).replace('.0 ', ' '))), {splits: (u, axis, min, max) => powers(min, max)}),
   hooks: {drawClear: [drawHeat]},
 });
+
+const powers = (min, max) => {
+  const all = [];
+  for (let v = min; v <= max * 1.001; v *= 10) all.push(v);
+  return all;
+};
 
 // Whole decades around the values, at least one: an axis without length would never end.
 const decades = (min, max) => {

@@ -1,7 +1,7 @@
 // How many rows are written, and how many events arrive at each stage, a second.
 import {useState} from 'preact/hooks';
 import {html} from './html.js';
-import {axes, Chart, Choice, color, faint, firstFrom, lastKnown, Legend, roundUp, Table, useCursor} from './chart.js';
+import {axes, Chart, Choice, color, faint, firstFrom, lastKnown, Legend, roundUp, Table, useCursor, WHOLE} from './chart.js';
 import {clock, rate, short} from './format.js';
 import {history, historyVersion, range, RANGES, second, zone} from './store.js';
 
@@ -18,7 +18,7 @@ const build = () => ({
     stroke: color(tone), width: i === 3 ? 2 : 1.5, fill: i === 3 ? faint(tone, .1) : undefined, points: {show: false}, spanGaps: false,
   }))],
   scales: {x: {time: true}, y: {range: (u, min, max) => [0, roundUp(max)]}},
-  axes: axes((u, splits) => splits.map(short)),
+  axes: axes((u, splits) => splits.map(short), WHOLE),
 });
 
 export function Throughput() {

@@ -62,9 +62,9 @@ export function Topology() {
         <h2 id="topology-title">The way of the data</h2>
         ${hold && html`<p class="caution" data-testid="bottleneck">${hold}</p>`}
       </header>
-      <div class="topology" ref=${box}>
+      <div class="topology"><div ref=${box}>
         ${flow.value ? width > 0 && html`<${Drawing} width=${width} />` : html`<${Empty} busy title="Connecting to the dashboard" />`}
-      </div>
+      </div></div>
       <${Inspector} />
     </section>`;
 }

@@ -1,7 +1,7 @@
 // The view "orders": orders and revenue for each second in which they were made, by status. Groups change after their
 // second has passed, for an order that is paid moves from "new" to "paid" in the second it was made.
 import {html} from './html.js';
-import {axes, Chart, Choice, color, faint, Legend, roundUp, Table, useCursor} from './chart.js';
+import {axes, Chart, Choice, color, faint, Legend, roundUp, Table, useCursor, WHOLE} from './chart.js';
 import {clock, count, rate, short} from './format.js';
 import {flow, form, measure, range, second, view, viewLoaded, viewPosition, viewVersion, zone} from './store.js';
 import {Empty} from './empty.js';
@@ -43,7 +43,7 @@ const build = (statuses, stacked) => () => ({
     fill: stacked && i === 0 ? faint(tone(status), .55) : undefined}))],
   bands: stacked ? statuses.slice(1).map((status, i) => ({series: [i + 2, i + 1], fill: faint(tone(status), .55)})) : [],
   scales: {x: {time: true}, y: {range: (u, min, max) => [0, roundUp(max)]}},
-  axes: axes((u, splits) => splits.map(short)),
+  axes: axes((u, splits) => splits.map(short), WHOLE),
 });
 
 const FORMS = [['stacked', 'Stacked'], ['lines', 'Lines'], ['table', 'Table']];
@@ -68,7 +68,7 @@ export function View() {
   return html`
     <section class="panel panel-view" aria-labelledby="view-title" data-testid="view" data-position=${viewPosition.value}>
       <header>
-        <h2 id="view-title">Orders by status <span class="unit">${which === 'revenue' ? 'revenue' : 'orders'} of each second</span></h2>
+        <h2 id="view-title">Orders <span class="unit">by second made</span></h2>
         <${Choice} label="What to show of the orders" value=${which} options=${MEASURES} onChange=${v => (measure.value = v)} testid="measure" />
         <${Choice} label="How to show it" value=${form.value} options=${FORMS} onChange=${v => (form.value = v)} testid="form" />
       </header>
