@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -46,6 +47,8 @@ const (
 // Run implements the command.
 func (c *demoCommand) Run(i *invocation) error {
 	log := i.log()
+	// The embedded Kafka holds tens of megabytes of events for long: half as much garbage beside them is enough.
+	debug.SetGCPercent(50)
 	listener, err := ui.Listen(c.Listen) // before anything is started
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ type stack struct {
 	source   postgres.Config
 	brokers  []string
 	prefix   string
-	retain   int64  // bytes kept by each partition of the event topics, and of the view's results
+	retain   int64 // bytes kept by each partition of the event topics, and of the view's results
 	results  int64
 	postgres string // for people
 	kafka    string
@@ -31,7 +31,7 @@ type stack struct {
 // the view's results.
 const (
 	demoRetention     = 1 << 20
-	demoViewRetention = 8 << 20
+	demoViewRetention = 4 << 20
 )
 
 // start starts or finds both servers side by side and prepares the source.

@@ -61,7 +61,7 @@ func explain(err error, cfg *Config, source *pgx.ConnConfig) error {
 		return refuse("source_database_missing", fmt.Sprintf("the source %s has no database %s", where, source.Database),
 			"name an existing database at the end of --source")
 	}
-	return fmt.Errorf("burst: the source %s refused (%w); mend what it names", where, e)
+	return fmt.Errorf("burst: the source %s refused (%w); mend what it names", where, err)
 }
 
 // maskedError tells an error without its secrets and keeps it for errors.As.

@@ -239,8 +239,13 @@ func TestStopWhileBlocked(t *testing.T) {
 	cfg := everything(s.url)
 	stop := background(t, cfg)
 	await(t, "the writers write", func() bool { return s.number("SELECT count(*) FROM burst_ledger") > 50 })
-	s.exec("BEGIN")
-	s.exec("LOCK TABLE orders, customers, order_items IN SHARE MODE")
+	await(t, "the tables are locked", func() bool { // a deadlock may hit either side
+		if _, err := s.conn.Exec(t.Context(), "BEGIN; LOCK TABLE orders, customers, order_items IN SHARE MODE"); err != nil {
+			s.exec("ROLLBACK")
+			return false
+		}
+		return true
+	})
 	await(t, "all wait", func() bool {
 		return s.number("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 4
 	})

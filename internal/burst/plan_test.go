@@ -39,7 +39,7 @@ func (p *paperShop) step() *transaction {
 
 func TestTheSameDiceMakeTheSamePlans(t *testing.T) {
 	one, two := newPaperShop(Config{Seed: 1, Rollback: .1, Savepoint: .5}, 100), newPaperShop(Config{Seed: 1, Rollback: .1, Savepoint: .5}, 100)
-	for i := range 300 {
+	for i := range 100 {
 		a, b := one.step(), two.step()
 		if diff := cmp.Diff(words(a), words(b)); diff != "" || a.rollback != b.rollback {
 			t.Fatalf("transaction %d differs:\n%s", i, diff)
@@ -68,7 +68,7 @@ func TestPlansKeepTheShopInOrder(t *testing.T) {
 			Mix:      Mix{rapid.IntRange(1, 10).Draw(t, "insert"), rapid.IntRange(0, 10).Draw(t, "update"), rapid.IntRange(0, 10).Draw(t, "delete")},
 			Rollback: .1, Savepoint: .5}, keep)
 		orders, dropped := map[int64]bool{}, map[int64]bool{}
-		for range 200 {
+		for range 60 {
 			tx := p.step()
 			inside := false
 			for _, s := range tx.steps {

@@ -27,7 +27,8 @@ type writer struct {
 	planner planner   // planner.shop is nil until it is loaded
 	doubt   *entry    // whose COMMIT was sent and not answered
 	failing int       // failures since the last commit
-	since   time.Time // of the first of them
+	refused int       // of them, those that the server answered with an error
+	since   time.Time // of the first
 }
 
 // entry is one transaction as the ledger has it.
@@ -86,12 +87,14 @@ func (w *writer) failed(ctx context.Context, err error, closed bool) error {
 	if w.failing++; w.failing == 1 {
 		w.since = w.cfg.now()
 	}
-	pgErr, answered := errors.AsType[*pgconn.PgError](err)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Severity == "ERROR" {
+		w.refused++
+	}
 	switch {
 	case final(err, closed):
 		return err
-	case answered && pgErr.Severity == "ERROR" && w.failing >= giveUp:
-		return fmt.Errorf("%d transactions in a row failed: %w", w.failing, err)
+	case w.refused >= giveUp:
+		return fmt.Errorf("no transaction of %d succeeded: %w", w.refused, err)
 	case !w.reached.Load() && w.cfg.now().Sub(w.since) > w.cfg.patience:
 		return fmt.Errorf("cannot connect: %w; check that the source runs, its host and its port", err)
 	}
@@ -108,7 +111,7 @@ func (w *writer) failed(ctx context.Context, err error, closed bool) error {
 const (
 	backoff    = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
-	giveUp     = 20 // failures in a row that the source answered
+	giveUp     = 10 // errors of the server without a commit between them
 )
 
 // session writes on a connection until stop ends or the connection or a transaction fails.
@@ -224,7 +227,7 @@ func (w *writer) end(ctx context.Context, conn *pgx.Conn, e *entry, word string)
 // committed takes over what the transaction in doubt did.
 func (w *writer) committed() {
 	e := w.doubt
-	w.doubt, w.failing = nil, 0
+	w.doubt, w.failing, w.refused = nil, 0, 0
 	w.n, w.rows = e.n, e.rowsTotal
 	w.planner.shop.apply(&e.transaction.effect)
 	w.counts.committed(w.cfg.Metrics, &e.tally)

@@ -133,7 +133,7 @@ func (t Topic) detail() *sarama.TopicDetail {
 	case t.RetentionBytes > 0:
 		config["cleanup.policy"] = "delete"
 		config["retention.bytes"] = strconv.FormatInt(t.RetentionBytes, 10)
-		config["segment.bytes"] = strconv.FormatInt(max(t.RetentionBytes/4, 1<<20), 10)
+		config["segment.bytes"] = strconv.FormatInt(max(t.RetentionBytes/8, 64<<10), 10) // what is trimmed goes by the segment
 	default:
 		config["cleanup.policy"] = "delete"
 	}

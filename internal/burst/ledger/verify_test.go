@@ -129,92 +129,97 @@ func TestGoodStream(t *testing.T) {
 	}
 }
 
+func remove(tx, event int) func(*stream) {
+	return func(s *stream) {
+		s.transactions[tx].events = slices.Delete(s.transactions[tx].events, event, event+1)
+	}
+}
+
+func change(tx, event int, old, new string) func(*stream) {
+	return func(s *stream) {
+		e := &s.transactions[tx].events[event]
+		changed := *e
+		changed.before, changed.after = strings.Replace(e.before, old, new, 1), strings.Replace(e.after, old, new, 1)
+		if changed == *e {
+			panic("nothing to change")
+		}
+		*e = changed
+	}
+}
+
+func drop(from, to int) func(*stream) {
+	return func(s *stream) { s.transactions = slices.Delete(s.transactions, from, to) }
+}
+
+func swap(a, b int) func(*stream) {
+	return func(s *stream) { s.transactions[a], s.transactions[b] = s.transactions[b], s.transactions[a] }
+}
+
 // Each case spoils the example in one way. The figures are exact, so that a fault counted in the wrong figure fails.
+var spoils = []struct {
+	name  string
+	spoil func(*stream)
+	want  Report // without Events and Transactions
+	says  string
+}{
+	{"an event is missing", remove(0, 1), Report{Missing: 1}, "1 events of kind c of order_items instead of 2"},
+	{"a delete of a ledger row is missing", remove(5, 1), Report{Missing: 1}, "0 events of kind d of burst_ledger instead of 1"},
+	{"an event comes twice", func(s *stream) {
+		s.transactions[1].events = slices.Insert(s.transactions[1].events, 1, s.transactions[1].events[1])
+	}, Report{Duplicated: 1}, "2 events of kind c of order_items instead of 1"},
+	{"an event went to another transaction", func(s *stream) {
+		s.transactions[2].events = slices.Insert(s.transactions[2].events, 0, s.transactions[0].events[1])
+		s.transactions[0].events = slices.Delete(s.transactions[0].events, 1, 2)
+	}, Report{Missing: 1, Duplicated: 1}, "kind c of order_items"},
+	{"an inserted value is altered", change(0, 0, `"19.90"`, `"19.9"`), Report{Altered: 1}, "have the hash sum"},
+	{"a null became empty", change(5, 0, `"note":null`, `"note":""`), Report{Altered: 1}, "have the hash sum"},
+	{"a value before an update is altered", change(2, 0, `"note":null`, `"note":"x"`), Report{Altered: 1}, "have the hash sum"},
+	{"a deleted row is altered", change(3, 0, `"MUG"`, `"CUP"`), Report{Altered: 1}, "have the hash sum"},
+	{"a before is missing", func(s *stream) { s.transactions[2].events[0].before = "null" }, Report{Altered: 1}, "cannot be read: before"},
+	{"a column is missing", change(0, 2, `"sku":"MUG",`, ``), Report{Altered: 1}, "4 of the 5 columns"},
+	{"a ledger row's total is altered", change(2, 2, `"rows_total":7`, `"rows_total":8`), Report{Altered: 2}, "says 8 rows in total"},
+	{"a ledger row cannot be read", change(5, 2, `"n":3`, `"n":"three"`), Report{Altered: 1, Missing: 3}, "parsing \"three\""},
+	{"a transaction is missing", drop(2, 3), Report{Missing: 3}, "missing: 3 events before number 3 of writer A"},
+	{"the last transaction is missing", drop(5, 6), Report{Missing: 3}, "numbers 3 to 3 of writer A, 3 events"},
+	{"a writer is missing", func(s *stream) {
+		s.transactions = slices.Delete(slices.Delete(s.transactions, 3, 4), 1, 2)
+	}, Report{Missing: 7}, "numbers 1 to 2 of writer B, 7 events"},
+	{"a ledger row is missing", remove(2, 2), Report{Missing: 3}, "missing: 3 events before number 3 of writer A"},
+	{"a transaction comes twice", func(s *stream) {
+		s.transactions = slices.Insert(s.transactions, 3, s.transactions[2])
+	}, Report{Duplicated: 3}, "doubled: number 2 of writer A"},
+	{"a transaction comes again later", func(s *stream) {
+		s.transactions = append(s.transactions, s.transactions[1])
+	}, Report{Duplicated: 4}, "doubled: number 1 of writer B"},
+	{"a foreign transaction comes twice", func(s *stream) {
+		s.transactions = slices.Insert(s.transactions, 5, s.transactions[4])
+	}, Report{Duplicated: 1}, "doubled: transaction 704"},
+	{"two transactions of one writer are swapped", func(s *stream) {
+		s.transactions = slices.Delete(s.transactions, 3, 5) // now A1 B1 A2 A3
+		s.transactions[2], s.transactions[3] = s.transactions[3], s.transactions[2]
+		s.writers["B"].N, s.writers["B"].Rows = 1, 4
+	}, Report{Disordered: 3}, "out of order: number 2 of writer A"},
+	{"two transactions of different writers are swapped", swap(2, 3), Report{Disordered: 3}, "out of order: number 2 of writer A"},
+	{"a foreign transaction is swapped", swap(4, 5), Report{Disordered: 1}, "out of order: transaction 704"},
+	{"a transaction comes late", func(s *stream) {
+		first := s.transactions[0]
+		s.transactions = append(s.transactions[1:], first)
+	}, Report{Disordered: 4}, "out of order: number 1 of writer A"},
+	{"a ledger row comes before its end", func(s *stream) {
+		e := s.transactions[0].events
+		e[2], e[3] = e[3], e[2]
+	}, Report{Disordered: 1}, "1 events stand behind the ledger row"},
+	{"a ledger row comes twice", func(s *stream) {
+		s.transactions[0].events = append(s.transactions[0].events, s.transactions[0].events[3])
+	}, Report{Duplicated: 1}, "doubled: the ledger row of number 1"},
+	{"two transactions run together", func(s *stream) {
+		s.transactions[0].events = append(s.transactions[0].events, s.transactions[1].events...)
+		s.transactions = slices.Delete(s.transactions, 1, 2)
+	}, Report{Disordered: 1}, "two transactions in one"},
+}
+
 func TestSpoiledStream(t *testing.T) {
-	remove := func(tx, event int) func(*stream) {
-		return func(s *stream) {
-			s.transactions[tx].events = slices.Delete(s.transactions[tx].events, event, event+1)
-		}
-	}
-	change := func(tx, event int, old, new string) func(*stream) {
-		return func(s *stream) {
-			e := &s.transactions[tx].events[event]
-			changed := *e
-			changed.before, changed.after = strings.Replace(e.before, old, new, 1), strings.Replace(e.after, old, new, 1)
-			if changed == *e {
-				panic("nothing to change")
-			}
-			*e = changed
-		}
-	}
-	drop := func(from, to int) func(*stream) {
-		return func(s *stream) { s.transactions = slices.Delete(s.transactions, from, to) }
-	}
-	swap := func(a, b int) func(*stream) {
-		return func(s *stream) { s.transactions[a], s.transactions[b] = s.transactions[b], s.transactions[a] }
-	}
-	cases := []struct {
-		name  string
-		spoil func(*stream)
-		want  Report // without Events and Transactions
-		says  string
-	}{
-		{"an event is missing", remove(0, 1), Report{Missing: 1}, "1 events of kind c of order_items instead of 2"},
-		{"a delete of a ledger row is missing", remove(5, 1), Report{Missing: 1}, "0 events of kind d of burst_ledger instead of 1"},
-		{"an event comes twice", func(s *stream) {
-			s.transactions[1].events = slices.Insert(s.transactions[1].events, 1, s.transactions[1].events[1])
-		}, Report{Duplicated: 1}, "2 events of kind c of order_items instead of 1"},
-		{"an event went to another transaction", func(s *stream) {
-			s.transactions[2].events = slices.Insert(s.transactions[2].events, 0, s.transactions[0].events[1])
-			s.transactions[0].events = slices.Delete(s.transactions[0].events, 1, 2)
-		}, Report{Missing: 1, Duplicated: 1}, "kind c of order_items"},
-		{"an inserted value is altered", change(0, 0, `"19.90"`, `"19.9"`), Report{Altered: 1}, "have the hash sum"},
-		{"a null became empty", change(5, 0, `"note":null`, `"note":""`), Report{Altered: 1}, "have the hash sum"},
-		{"a value before an update is altered", change(2, 0, `"note":null`, `"note":"x"`), Report{Altered: 1}, "have the hash sum"},
-		{"a deleted row is altered", change(3, 0, `"MUG"`, `"CUP"`), Report{Altered: 1}, "have the hash sum"},
-		{"a before is missing", func(s *stream) { s.transactions[2].events[0].before = "null" }, Report{Altered: 1}, "cannot be read: before"},
-		{"a column is missing", change(0, 2, `"sku":"MUG",`, ``), Report{Altered: 1}, "4 of the 5 columns"},
-		{"a ledger row's total is altered", change(2, 2, `"rows_total":7`, `"rows_total":8`), Report{Altered: 2}, "says 8 rows in total"},
-		{"a ledger row cannot be read", change(5, 2, `"n":3`, `"n":"three"`), Report{Altered: 1, Missing: 3}, "parsing \"three\""},
-		{"a transaction is missing", drop(2, 3), Report{Missing: 3}, "missing: 3 events before number 3 of writer A"},
-		{"the last transaction is missing", drop(5, 6), Report{Missing: 3}, "numbers 3 to 3 of writer A, 3 events"},
-		{"a writer is missing", func(s *stream) {
-			s.transactions = slices.Delete(slices.Delete(s.transactions, 3, 4), 1, 2)
-		}, Report{Missing: 7}, "numbers 1 to 2 of writer B, 7 events"},
-		{"a ledger row is missing", remove(2, 2), Report{Missing: 3}, "missing: 3 events before number 3 of writer A"},
-		{"a transaction comes twice", func(s *stream) {
-			s.transactions = slices.Insert(s.transactions, 3, s.transactions[2])
-		}, Report{Duplicated: 3}, "doubled: number 2 of writer A"},
-		{"a transaction comes again later", func(s *stream) {
-			s.transactions = append(s.transactions, s.transactions[1])
-		}, Report{Duplicated: 4}, "doubled: number 1 of writer B"},
-		{"a foreign transaction comes twice", func(s *stream) {
-			s.transactions = slices.Insert(s.transactions, 5, s.transactions[4])
-		}, Report{Duplicated: 1}, "doubled: transaction 704"},
-		{"two transactions of one writer are swapped", func(s *stream) {
-			s.transactions = slices.Delete(s.transactions, 3, 5) // now A1 B1 A2 A3
-			s.transactions[2], s.transactions[3] = s.transactions[3], s.transactions[2]
-			s.writers["B"].N, s.writers["B"].Rows = 1, 4
-		}, Report{Disordered: 3}, "out of order: number 2 of writer A"},
-		{"two transactions of different writers are swapped", swap(2, 3), Report{Disordered: 3}, "out of order: number 2 of writer A"},
-		{"a foreign transaction is swapped", swap(4, 5), Report{Disordered: 1}, "out of order: transaction 704"},
-		{"a transaction comes late", func(s *stream) {
-			first := s.transactions[0]
-			s.transactions = append(s.transactions[1:], first)
-		}, Report{Disordered: 4}, "out of order: number 1 of writer A"},
-		{"a ledger row comes before its end", func(s *stream) {
-			e := s.transactions[0].events
-			e[2], e[3] = e[3], e[2]
-		}, Report{Disordered: 1}, "1 events stand behind the ledger row"},
-		{"a ledger row comes twice", func(s *stream) {
-			s.transactions[0].events = append(s.transactions[0].events, s.transactions[0].events[3])
-		}, Report{Duplicated: 1}, "doubled: the ledger row of number 1"},
-		{"two transactions run together", func(s *stream) {
-			s.transactions[0].events = append(s.transactions[0].events, s.transactions[1].events...)
-			s.transactions = slices.Delete(s.transactions, 1, 2)
-		}, Report{Disordered: 1}, "two transactions in one"},
-	}
-	for _, c := range cases {
+	for _, c := range spoils {
 		t.Run(c.name, func(t *testing.T) {
 			s := example()
 			c.spoil(s)

@@ -36,7 +36,7 @@ export function Chart({build, build_key: key = '', data, from, to, summary, test
     const size = () => ({width: Math.max(120, box.current.clientWidth), height: Math.max(80, box.current.clientHeight)});
     const own = build();
     const options = {
-      ...size(), padding: [8, 4, 0, 0], legend: {show: false},
+      ...size(), padding: [8, 20, 0, 0], legend: {show: false},
       ...own,
       cursor: {sync: {key: 'livedb', scales: ['x', null]}, drag: {x: false, y: false}, y: false, points: {size: 6, width: 1.5},
         bind: {dblclick: () => null}},
@@ -70,13 +70,14 @@ export const WHOLE = {incrs: [1, 2, 5, ...[1, 2, 3, 4, 5, 6, 7].flatMap(e => [1,
 /** A signal of the cursor's index in a chart; null when it is not in the chart. */
 export const useCursor = () => useMemo(() => signal(null), []);
 
-/** A legend: [{name, tone, value, dash}], value being text. */
-export const Legend = ({items, time}) => html`
+/** A legend: [{name, tone, value}], value being text: at the cursor, else now. */
+export const Legend = ({items}) => html`
   <ul class="legend" aria-hidden="true">
-    ${time && html`<li class="legend-time">${time}</li>`}
-    ${items.map(({name, tone, value, dash}) => html`
-      <li key=${name}><i class=${'swatch ' + (dash ? 'swatch-dash ' : '') + 'tone-' + tone}></i>${name}<b>${value}</b></li>`)}
+    ${items.map(({name, tone, value}) => html`<li key=${name}><i class=${'swatch tone-' + tone}></i>${name}<b>${value}</b></li>`)}
   </ul>`;
+
+/** What stands behind a panel's title: its unit, or the time under the cursor. */
+export const Unit = ({text, time}) => html`<span class="unit">${time ? clock(time * 1000, zone.value === 'utc', false) : text}</span>`;
 
 /** A group of buttons of which one is pressed. */
 export const Choice = ({label, value, options, onChange, testid}) => html`

@@ -7,7 +7,7 @@ import {helpOpen, shortcuts, theme, zone} from './store.js';
 
 const KEYS = [
   ['/', 'search the tail'], ['Space', 'pause, resume'], ['L', 'jump to live'], ['J  K', 'next, previous event'], ['Enter', 'open the event'],
-  ['C', 'copy the open event as JSON'], ['Esc', 'close; clear the search'], ['G T', 'go to the way of the data'], ['G L', 'go to the live tail'], ['G V', 'go to the view'], ['?', 'this help'],
+  ['C', 'copy the open event as JSON'], ['Esc', 'close; clear the search'], ['G T', 'go to the pipeline'], ['G L', 'go to the live tail'], ['G V', 'go to the view'], ['?', 'this help'],
 ];
 
 export function Help() {

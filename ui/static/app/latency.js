@@ -2,7 +2,7 @@
 // transactions lay.
 import {useState} from 'preact/hooks';
 import {html} from './html.js';
-import {axes, Chart, color, firstFrom, lastKnown, Legend, Table, useCursor} from './chart.js';
+import {axes, Chart, color, firstFrom, Table, Unit, useCursor} from './chart.js';
 import {age, clock, ms, plural} from './format.js';
 import {flow, history, historyVersion, latency, range, second, shownTheme, zone} from './store.js';
 
@@ -43,7 +43,7 @@ function drawHeat(u) {
 const build = () => ({
   series: [{}, ...SERIES.map(([, , tone]) => ({stroke: color(tone), width: 1.5, points: {show: false}, spanGaps: false}))],
   scales: {x: {time: true}, y: {distr: 3, log: 10, range: (u, min, max) => decades(min, max)}},
-  axes: axes((u, splits) => splits.map(v => (v < 10 ? `${v} ms` : ms(v).replace('.0 ', ' '))), {splits: (u, axis, min, max) => powers(min, max)}),
+  axes: axes((u, splits) => splits.map(v => (v == null ? '' : v < 10 ? `${v} ms` : ms(v).replace('.0 ', ' '))), {splits: (u, axis, min, max) => powers(min, max)}),
   hooks: {drawClear: [drawHeat]},
 });
 
@@ -62,8 +62,8 @@ const decades = (min, max) => {
 
 const Tile = ({name, title, value, tone}) => html`
   <div class="tile" title=${title}>
-    <dt>${name}</dt>
-    <dd data-testid=${'latency-' + name} class=${tone}>${value}</dd>
+    <dt>${tone && html`<i class=${'swatch tone-' + tone}></i>`}${name}</dt>
+    <dd data-testid=${'latency-' + name}>${value}</dd>
   </div>`;
 
 export function Latency() {
@@ -78,25 +78,24 @@ export function Latency() {
   const q = latency.value?.events;
   const known = q?.count > 0;
   const at = cursor.value;
-  const value = s => (at != null && at < data[0].length ? data[s + 1][at] : lastKnown(data[s + 1]));
+  const hover = at != null && data[0][at];
   const utc = zone.value === 'utc';
   const number = v => (known ? ms(v) : '–');
 
   return html`
     <section class="panel panel-latency" aria-labelledby="latency-title" data-testid="latency">
       <header>
-        <h2 id="latency-title">Latency <span class="unit">commit → page</span></h2>
+        <h2 id="latency-title">Latency <${Unit} text="commit → page" time=${hover} /></h2>
+        ${hover && html`<span class="unit">${SERIES.map(([, name], s) => `${name} ${ms(data[s + 1][at])}`).join(', ')}</span>`}
         <button type="button" class="plain" aria-pressed=${table} data-testid="latency-table-toggle" onClick=${() => setTable(!table)}>Table</button>
       </header>
       <dl class="tiles">
-        <${Tile} name="p50" title="Half of the last ten seconds' transactions took at most this" value=${number(q?.p50)} />
+        <${Tile} name="p50" tone="series-4" title="Half of the last ten seconds' transactions took at most this" value=${number(q?.p50)} />
         <${Tile} name="p95" title="19 of 20 took at most this" value=${number(q?.p95)} />
-        <${Tile} name="p99" title="99 of 100 took at most this" value=${number(q?.p99)} />
+        <${Tile} name="p99" tone="series-5" title="99 of 100 took at most this" value=${number(q?.p99)} />
         <${Tile} name="max" title="The slowest of the last ten seconds" value=${number(q?.max)} />
       </dl>
       <${Stages} />
-      <${Legend} time=${at != null && data[0][at] ? clock(data[0][at] * 1000, utc, false) : null}
-        items=${SERIES.map(([, name, tone], s) => ({name, tone, value: ms(value(s))}))} />
       ${table
         ? html`<${Table} caption="Latency by second, the newest first" testid="latency-table" head=${['Time', 'p50', 'p99']}
             rows=${data[0].slice(-60).map((t, i, {length}) => [clock(t * 1000, utc, false), ...SERIES.map((_, s) => ms(data[s + 1][data[0].length - length + i]))]).reverse()} />`

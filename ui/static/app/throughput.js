@@ -1,7 +1,7 @@
 // How many rows are written, and how many events arrive at each stage, a second.
 import {useState} from 'preact/hooks';
 import {html} from './html.js';
-import {axes, Chart, Choice, color, faint, firstFrom, lastKnown, Legend, roundUp, Table, useCursor, WHOLE} from './chart.js';
+import {axes, Chart, Choice, color, faint, firstFrom, lastKnown, Legend, roundUp, Table, Unit, useCursor, WHOLE} from './chart.js';
 import {clock, rate, short} from './format.js';
 import {history, historyVersion, range, RANGES, second, zone} from './store.js';
 
@@ -10,7 +10,7 @@ const SERIES = [
   [2, 'written', 'series-1'],
   [3, 'captured', 'series-2'],
   [4, 'processed', 'series-3'],
-  [5, 'on this page', 'series-4'],
+  [5, 'shown', 'series-4'],
 ];
 
 const build = () => ({
@@ -38,16 +38,15 @@ export function Throughput() {
   return html`
     <section class="panel panel-throughput" aria-labelledby="throughput-title" data-testid="throughput">
       <header>
-        <h2 id="throughput-title">Throughput <span class="unit">a second</span></h2>
+        <h2 id="throughput-title">Throughput <${Unit} text="a second" time=${at != null && data[0][at]} /></h2>
         <${Choice} label="How far back the charts show" value=${range.value} options=${RANGES} onChange=${v => (range.value = v)} testid="range" />
         <button type="button" class="plain" aria-pressed=${table} data-testid="throughput-table-toggle" onClick=${() => setTable(!table)}>Table</button>
       </header>
-      <${Legend} time=${at != null && data[0][at] ? clock(data[0][at] * 1000, utc, false) : null}
-        items=${SERIES.map(([, name, tone], s) => ({name, tone, value: rate(value(s))}))} />
+      <${Legend} items=${SERIES.map(([, name, tone], s) => ({name, tone, value: rate(value(s))}))} />
       ${table
         ? html`<${Table} caption="Rows and events a second, the newest first" testid="throughput-table" head=${['Time', ...SERIES.map(s => s[1])]}
             rows=${data[0].slice(-60).map((t, i, {length}) => [clock(t * 1000, utc, false), ...SERIES.map((_, s) => rate(data[s + 1][data[0].length - length + i]))]).reverse()} />`
         : html`<${Chart} build=${build} data=${data} from=${to - range.value} to=${to} cursor=${cursor} testid="throughput-chart"
-            summary=${`Throughput: ${rate(value(1))} events a second captured, ${rate(value(3))} on this page, at most ${rate(peak)} in the time shown.`} />`}
+            summary=${`Throughput: ${rate(value(1))} events a second captured, ${rate(value(3))} shown on this page, at most ${rate(peak)} in the time shown.`} />`}
     </section>`;
 }

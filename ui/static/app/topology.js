@@ -17,32 +17,37 @@ function layout(width) {
     const gap = 30;
     return {narrow: true, width, height: 6 * height + 5 * gap, node: i => ({x: 0, y: i * (height + gap), w: width - 34, h: height})};
   }
-  const w = Math.min(164, Math.floor((width - 5 * 62) / 6));
+  const w = Math.min(164, Math.floor((width - 5 * 58) / 6));
   const gap = (width - 6 * w) / 5;
-  return {narrow: false, width, height: 128, node: i => ({x: Math.round(i * (w + gap)), y: 0, w, h: 84})};
+  return {narrow: false, tight: w < 128, width, height: 128, node: i => ({x: Math.round(i * (w + gap)), y: 0, w, h: 84})};
 }
 
-const strokeWidth = rate => (rate > 0 ? Math.min(6, 1.5 + Math.log10(1 + rate)) : 1.25);
+const strokeWidth = rate => (rate > 0 ? Math.min(5, 1 + .8 * Math.log10(1 + rate)) : 1.25);
 const seconds = rate => (rate > 2000 ? 1 : rate > 200 ? 1.5 : rate > 20 ? 2.2 : 3.2);
 
-// The line of an edge and the place of its words.
+const TIP = 7; // length of an arrow's head
+
+// An arrow's head at (x, y), pointing along (dx, dy).
+const head = ([x, y, dx, dy]) => `M${x} ${y}L${x - TIP * dx + 4.5 * dy} ${y - TIP * dy + 4.5 * dx}L${x - TIP * dx - 4.5 * dy} ${y - TIP * dy - 4.5 * dx}Z`;
+
+// The line of an edge, its head and the place of its words.
 function pathOf(edge, a, b, narrow) {
   const arc = edge.id === 'tail';
   if (narrow && arc) {
     const x = a.w + 22;
     const [y1, y2] = [a.y + a.h / 2, b.y + b.h / 2];
-    return {d: `M${a.w} ${y1}H${x - 8}q8 0 8 8V${y2 - 8}q0 8 -8 8H${b.w}`, at: {x: x - 12, y: (y1 + y2) / 2}, arc};
+    return {d: `M${a.w} ${y1}H${x - 8}q8 0 8 8V${y2 - 8}q0 8 -8 8H${b.w + TIP}`, at: {x: x - 12, y: (y1 + y2) / 2}, tip: [b.w, y2, -1, 0], arc};
   }
   if (narrow) {
     const x = 23;
-    return {d: `M${x} ${a.y + a.h}V${b.y}`, at: {x: x + 14, y: (a.y + a.h + b.y) / 2}, from: {x, y: a.y + a.h}, run: b.y - a.y - a.h};
+    return {d: `M${x} ${a.y + a.h}V${b.y - TIP}`, tip: [x, b.y, 0, 1], at: {x: x + 14, y: (a.y + a.h + b.y) / 2}, from: {x, y: a.y + a.h}, run: b.y - a.y - a.h};
   }
   if (arc) {
     const [x1, x2, y, low] = [a.x + a.w / 2, b.x + b.w / 2, a.h, 112];
-    return {d: `M${x1} ${y}V${low - 10}q0 10 10 10H${x2 - 10}q10 0 10 -10V${y}`, at: {x: (x1 + x2) / 2, y: low}, arc};
+    return {d: `M${x1} ${y}V${low - 10}q0 10 10 10H${x2 - 10}q10 0 10 -10V${y + TIP}`, at: {x: (x1 + x2) / 2, y: low}, tip: [x2, y, 0, -1], arc};
   }
   const y = a.y + 42;
-  return {d: `M${a.x + a.w} ${y}H${b.x}`, at: {x: (a.x + a.w + b.x) / 2, y}, from: {x: a.x + a.w, y}, run: b.x - a.x - a.w};
+  return {d: `M${a.x + a.w} ${y}H${b.x - TIP}`, tip: [b.x, y, 1, 0], at: {x: (a.x + a.w + b.x) / 2, y}, from: {x: a.x + a.w, y}, run: b.x - a.x - a.w};
 }
 
 export function Topology() {
@@ -59,7 +64,7 @@ export function Topology() {
   return html`
     <section class="panel panel-topology" aria-labelledby="topology-title" data-testid="topology">
       <header>
-        <h2 id="topology-title">The way of the data</h2>
+        <h2 id="topology-title">Pipeline</h2>
         ${hold && html`<p class="caution" data-testid="bottleneck">${hold}</p>`}
       </header>
       <div class="topology"><div ref=${box}>
@@ -77,9 +82,10 @@ function Drawing({width}) {
   const box = Object.fromEntries(nodes.map((n, i) => [n.id, plan.node(i)]));
   const paths = edges.map(e => ({...e, ...pathOf(e, box[e.from], box[e.to], plan.narrow)}));
   return html`
-    <div class=${'drawing' + (plan.narrow ? ' drawing-narrow' : '')} style=${{height: plan.height + 'px'}}>
+    <div class=${'drawing' + (plan.narrow ? ' drawing-narrow' : plan.tight ? ' drawing-tight' : '')} style=${{height: plan.height + 'px'}}>
       <svg width=${plan.width} height=${plan.height} aria-hidden="true">
-        ${paths.map(e => html`<path key=${e.id} class=${`edge edge-${e.rate > 0 ? e.state : 'quiet'}`} d=${e.d} stroke-width=${strokeWidth(e.rate)} />`)}
+        ${paths.map(e => html`<path key=${e.id} class=${`edge edge-${e.rate > 0 ? e.state : 'quiet'}`} d=${e.d} stroke-width=${strokeWidth(e.rate)} />
+          <path key=${e.id + '-head'} class=${`edge-head edge-head-${e.rate > 0 ? e.state : 'quiet'}`} d=${head(e.tip)} />`)}
       </svg>
       ${paths.map(e => html`<${Edge} key=${e.id} edge=${e} narrow=${plan.narrow} />`)}
       ${nodes.map(n => html`<${Node} key=${n.id} node=${n} place=${box[n.id]} narrow=${plan.narrow} />`)}
@@ -108,7 +114,7 @@ function Node({node, place: at, narrow}) {
       <span class="node-head"><${Icon} name=${node.icon} /><span class="node-title">${node.title}</span><${State} state=${node.state} label=${false} /></span>
       <span class="hidden">${stateName(node.state)}</span>
       ${node.detail && node.state !== 'healthy'
-        ? html`<span class="node-line node-detail">${node.detail}</span>`
-        : node.lines.slice(0, narrow ? 1 : 2).map(line => html`<span class="node-line" key=${line}>${line}</span>`)}
+        ? html`<span class="node-line node-detail" title=${node.detail}>${node.detail}</span>`
+        : node.lines.slice(0, narrow ? 1 : 2).map(line => html`<span class="node-line" key=${line} title=${line}>${line}</span>`)}
     </button>`;
 }

@@ -1,7 +1,7 @@
 // The view "orders": orders and revenue for each second in which they were made, by status. Groups change after their
 // second has passed, for an order that is paid moves from "new" to "paid" in the second it was made.
 import {html} from './html.js';
-import {axes, Chart, Choice, color, faint, Legend, roundUp, Table, useCursor, WHOLE} from './chart.js';
+import {axes, Chart, Choice, color, faint, Legend, roundUp, Table, Unit, useCursor, WHOLE} from './chart.js';
 import {clock, count, rate, short} from './format.js';
 import {flow, form, measure, range, second, view, viewLoaded, viewPosition, viewVersion, zone} from './store.js';
 import {Empty} from './empty.js';
@@ -23,10 +23,12 @@ const tone = status => TONES[ORDER.includes(status) ? ORDER.indexOf(status) : 5]
 function columnsOf(statuses, from, to, which) {
   const xs = [];
   const columns = statuses.map(() => []);
+  const oldest = Math.min(...view.seconds.keys());
   for (let t = from; t <= to; t++) {
     xs.push(t);
     const groups = view.seconds.get(t);
-    statuses.forEach((status, i) => columns[i].push(groups?.get(status)?.[which] ?? 0));
+    const none = t < oldest ? null : 0;
+    statuses.forEach((status, i) => columns[i].push(groups?.get(status)?.[which] ?? none));
   }
   return [xs, ...columns];
 }
@@ -34,7 +36,7 @@ function columnsOf(statuses, from, to, which) {
 // Stacks the columns: each is the sum of itself and those below, drawn from the top down.
 function stack([xs, ...columns]) {
   const sums = [];
-  columns.forEach((column, i) => sums.push(i === 0 ? column : column.map((v, j) => v + sums[i - 1][j])));
+  columns.forEach((column, i) => sums.push(i === 0 ? column : column.map((v, j) => (v == null ? null : v + sums[i - 1][j]))));
   return [xs, ...sums];
 }
 
@@ -68,14 +70,14 @@ export function View() {
   return html`
     <section class="panel panel-view" aria-labelledby="view-title" data-testid="view" data-position=${viewPosition.value}>
       <header>
-        <h2 id="view-title">Orders <span class="unit">by second made</span></h2>
+        <h2 id="view-title">Orders <${Unit} text="" time=${at != null && raw[0][at]} /></h2>
         <${Choice} label="What to show of the orders" value=${which} options=${MEASURES} onChange=${v => (measure.value = v)} testid="measure" />
         <${Choice} label="How to show it" value=${form.value} options=${FORMS} onChange=${v => (form.value = v)} testid="form" />
       </header>
       ${statuses.length === 0
         ? html`<${Nothing} />`
         : html`
-          <${Legend} time=${clock(raw[0][row] * 1000, utc, false)} items=${statuses.map((name, i) => ({name, tone: tone(name), value: format(raw[i + 1][row])}))} />
+          <${Legend} items=${statuses.map((name, i) => ({name, tone: tone(name), value: format(raw[i + 1][row])}))} />
           ${form.value === 'table'
             ? html`<${Rows} statuses=${statuses} which=${which} to=${second.value} utc=${utc} />`
             : html`<${Chart} build=${build(statuses, stacked)} build_key=${`${statuses} ${stacked} ${which}`} data=${data} from=${from} to=${to} cursor=${cursor} testid="view-chart"
