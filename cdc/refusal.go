@@ -9,6 +9,8 @@ type Refusal struct {
 	Err     error  // what was seen, if an error
 }
 
+// Error returns the problem and the remedy.
 func (r *Refusal) Error() string { return r.Problem + "; " + r.Remedy }
 
+// Unwrap returns what was seen.
 func (r *Refusal) Unwrap() error { return r.Err }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,32 +68,59 @@ func startBrowser() {
 
 // tab is one page in the browser. Every step has a deadline, and a failure ends the test with a picture if asked for.
 type tab struct {
-	t   *testing.T
-	ctx context.Context
+	t      *testing.T
+	ctx    context.Context
+	forget atomic.Bool // what the browser complains of is expected
 }
 
 // patience is how long a tab waits for anything.
 const patience = 20 * time.Second
 
-// newTab opens a page of a size. Without a browser the test is skipped, or fails where one is required.
+// newTab opens a page of a size.
 func newTab(t *testing.T, width, height int64) *tab {
 	t.Helper()
-	browser.once.Do(startBrowser)
-	if browser.err != nil {
-		if browserRequired() {
-			t.Fatal(browser.err)
-		}
-		t.Skipf("skipped: %v; install chromium, or set LIVEDB_REQUIRE_BROWSER=1 to make this a failure", browser.err)
-	}
+	needBrowser(t)
 	ctx, cancel := chromedp.NewContext(browser.context, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	b := &tab{t, ctx}
+	b := &tab{t: t, ctx: ctx}
 	// A tab lives as long as the context of its first step, so that one has no deadline of its own.
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
 		t.Fatalf("open a tab: %v", err)
 	}
 	b.media()
+	b.listen()
+	t.Cleanup(cancel)
 	return b
+}
+
+// needBrowser skips the test without a browser, or fails it where one is required.
+func needBrowser(t *testing.T) {
+	t.Helper()
+	browser.once.Do(startBrowser)
+	if browser.err == nil {
+		return
+	}
+	if browserRequired() {
+		t.Fatal(browser.err)
+	}
+	t.Skipf("skipped: %v; install chromium, or set LIVEDB_REQUIRE_BROWSER=1 to make this a failure", browser.err)
+}
+
+// listen fails the test for whatever the browser complains of: an exception, a breach of the policy, a missing file.
+func (b *tab) listen() {
+	messages := chromedp.Console(b.ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if !b.forget.Load() && (m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning || m.Type == chromedp.ConsoleException) {
+				b.t.Errorf("the browser says: %s (%s)", m.Text, m.URL)
+			}
+		}
+	}()
+	b.t.Cleanup(func() { <-ended }) // before it, cancel ends the tab: cleanups run last to first
 }
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {

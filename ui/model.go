@@ -59,7 +59,7 @@ type frames struct {
 func newModel(prefix string, brokers []string) *model {
 	m := &model{prefix: prefix, brokers: brokers, started: time.Now(), ring: newRing(), counter: newCounter(), reports: newReports(),
 		view: newOrdersView(), history: newHistory(), events: link{State: linkConnecting}, topics: link{State: linkConnecting}}
-	m.tick(m.started, 0)
+	m.tick(m.started, 1)
 	return m
 }
 
@@ -154,7 +154,7 @@ func (m *model) result(key, value []byte, live bool, now time.Time) error {
 func (m *model) run(ctx context.Context) {
 	ticker := time.NewTicker(time.Second / ticksPerSecond)
 	defer ticker.Stop()
-	for number := uint64(1); ; number++ {
+	for number := uint64(2); ; number++ {
 		select {
 		case <-ctx.Done():
 			return

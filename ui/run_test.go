@@ -2,7 +2,9 @@ package ui_test
 
 import (
 	"context"
+	"encoding/json"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -60,6 +62,29 @@ func startUI(t testing.TB, brokers []string, prefix string, address ...string) *
 	}
 	t.Cleanup(stop)
 	return &dashboard{"http://" + l.Addr().String() + "/", l.Addr().String(), stop}
+}
+
+// reading waits until the dashboard reads events: what is committed after that it shows.
+func (d *dashboard) reading(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		var s struct {
+			Flow struct {
+				Events struct{ State, Detail string }
+			}
+		}
+		answer, err := http.Get(d.url + "api/v1/status")
+		if err == nil {
+			err = json.NewDecoder(answer.Body).Decode(&s)
+			answer.Body.Close()
+		}
+		if err == nil && s.Flow.Events.State == "reading" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the dashboard does not read events: %+v, %v", s.Flow.Events, err)
+		}
+	}
 }
 
 // clickRow clicks the first row with an operation.

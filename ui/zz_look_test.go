@@ -1,11 +1,11 @@
 package ui_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
-	"fmt"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"

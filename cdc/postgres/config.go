@@ -158,10 +158,12 @@ type ConnectError struct {
 	err     error
 }
 
+// Error says who cannot be reached, why, and what to check. The password is masked.
 func (e *ConnectError) Error() string {
 	return fmt.Sprintf("cannot connect to the source %s (%s); check that it runs, and the host, port, user and password of --source", e.Address, e.text)
 }
 
+// Unwrap returns what pgx said, which may hold the password.
 func (e *ConnectError) Unwrap() error { return e.err }
 
 func classifyConnect(cc *pgx.ConnConfig, e *pgconn.PgError) *cdc.Refusal {

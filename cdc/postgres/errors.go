@@ -46,6 +46,7 @@ func streamError(err error, c Config) error {
 // wal_sender_timeout.
 type SlotBusyError struct{ Slot, Message string }
 
+// Error says which slot and who has it.
 func (e *SlotBusyError) Error() string {
 	return fmt.Sprintf("the slot %s is in use (%s); stop the other reader, or wait until the server notices that it is gone", e.Slot, e.Message)
 }

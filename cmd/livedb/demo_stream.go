@@ -164,9 +164,9 @@ func (p *proof) step(ctx context.Context) error {
 
 // summary is what the demo prints at its end.
 type summary struct {
-	RowsWritten     int64    `json:"rows_written"` // rows of committed transactions, by the writer's own count
+	RowsWritten     int64    `json:"rows_written"` // of committed transactions, the ledger's rows included, by the writer's own count
 	Transactions    int64    `json:"transactions"`
-	Events          uint64   `json:"events"` // seen by the reader; more than rows, for the ledger's own are among them
+	Events          uint64   `json:"events"` // seen by the reader
 	Missing         uint64   `json:"missing"`
 	Duplicated      uint64   `json:"duplicated"`
 	Disordered      uint64   `json:"disordered"`

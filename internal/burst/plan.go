@@ -63,8 +63,8 @@ func (p *planner) plan(at time.Time) *transaction {
 }
 
 // ids is how many ids of each table one transaction may use: with two statements that a savepoint takes back, each as
-// large as the rest, and at least 4 customers in a shop that has none.
-func (p *planner) ids() int { return 3 * max(p.cfg.TransactionRows.Max, 4) }
+// large as the rest. In a shop without customers each statement makes at least 4, whatever the size.
+func (p *planner) ids() int { return 3*p.cfg.TransactionRows.Max + 3*4 }
 
 // detour makes changes that a savepoint takes back.
 func (p *planner) detour(room int) {
