@@ -61,7 +61,7 @@ func openSession(ctx context.Context, c Config, totals *totals) (s *session, err
 	s.view, s.place = s.topics.View(c.View.Name), s.topics.State(c.View.Name)
 	err = kafka.EnsureTopics(ctx, s.client,
 		kafka.Topic{Name: s.view, Partitions: 1, Compacted: true, RetentionBytes: c.RetentionBytes},
-		kafka.Topic{Name: s.place, Partitions: 1, Compacted: true, RetentionBytes: c.RetentionBytes})
+		kafka.Topic{Name: s.place, Partitions: 1, Compacted: true, RetentionBytes: c.RetentionBytes / 8})
 	if err != nil {
 		return s, err
 	}

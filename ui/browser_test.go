@@ -144,12 +144,18 @@ func (b *tab) click(name string) { b.t.Helper(); b.do(chromedp.Click(id(name))) 
 // key presses keys where the focus is.
 func (b *tab) key(keys string) { b.t.Helper(); b.do(chromedp.KeyEvent(keys)) }
 
+// fill sets a field's value as typing would.
+func (b *tab) fill(name, value string) {
+	b.t.Helper()
+	eval[bool](b, fmt.Sprintf(`(e => (e.value = %q, e.dispatchEvent(new Event('input', {bubbles: true})), e.dispatchEvent(new Event('change', {bubbles: true}))))(document.querySelector('[data-testid=%s]'))`, value, name))
+}
+
 // until waits until an expression is true.
 func (b *tab) until(what, expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](`Promise.resolve(`+expression+`).then(Boolean)`, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond))); err != nil {
 		b.shot("failed")
 		b.t.Fatalf("waiting for %s: %v\n%s", what, err, expression)
 	}

@@ -69,7 +69,7 @@ func (h *history) since(number uint64) ([]point, uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := min(uint64(len(h.points)), h.next-min(number, h.next))
-	return append([]point(nil), h.points[uint64(len(h.points))-n:]...), h.next
+	return append(make([]point, 0, n), h.points[uint64(len(h.points))-n:]...), h.next
 }
 
 // commits remembers when the last transactions committed, so that a view's result, which carries its position, tells

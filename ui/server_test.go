@@ -382,7 +382,7 @@ func TestStream(t *testing.T) {
 	if err := json.Unmarshal([]byte(e.data), &tail); err != nil || len(tail.Rows) != 5 || e.id != "0/1005:1" || tail.At.Seq != 5 {
 		t.Fatalf("the tail is %+v", e)
 	}
-	s.model.tick(time.Now(), 4)
+	s.model.tick(time.Now(), 2*ticksPerSecond)
 	if e := until(next, "flow"); !json.Valid([]byte(e.data)) || e.id != "0/1005:1" {
 		t.Errorf("the flow is %+v", e)
 	}

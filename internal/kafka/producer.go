@@ -133,6 +133,11 @@ func (p *Producer) Abandon() { p.abandon.Do(func() { close(p.abandoned) }) }
 // Commit ends the open transaction. An error that is ErrOutcomeUnknown may hide a commit; after any other, nothing was
 // committed. Commit returns within a minute, even if the broker does not answer.
 func (p *Producer) Commit() error {
+	select {
+	case <-p.abandoned: // a Send may have dropped its record, and to commit the others would tear the transaction
+		return fmt.Errorf("%w: the producer was abandoned", ErrOutcomeUnknown)
+	default:
+	}
 	committed := make(chan error, 1)
 	p.commits.Go(func() { committed <- p.async.CommitTxn() })
 	watchdog := time.NewTimer(commitTimeout)

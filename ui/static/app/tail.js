@@ -85,6 +85,7 @@ function Filters() {
 }
 
 function List({shown, held}) {
+  tailVersion.value; // what waits is counted here, while shown stays the same
   const box = useRef(null);
   const [size, setSize] = useState({width: 900, height: 400});
   const [top, setTop] = useState(0);
