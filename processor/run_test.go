@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,14 +185,14 @@ func (s *shop) verify() {
 }
 
 // process starts the role.
-func (s *shop) process(c Config) (stop func() error) {
+func (s *shop) process(c Config) (stop func() error, ended <-chan error) {
 	ctx, cancel := context.WithCancel(s.t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, c) }()
+	end := make(chan error, 1)
+	go func() { end <- Run(ctx, c) }()
 	return func() error {
 		cancel()
-		return <-ended
-	}
+		return <-end
+	}, end
 }
 
 // takeovers are tested but under the race detector.
@@ -208,32 +209,29 @@ func TestRunKeepsTheViewThroughStopsAndTakeovers(t *testing.T) {
 			rng, traded := newRand(t), make(chan bool)
 			go func() {
 				defer close(traded)
-				s.trade(300)
+				s.trade(200)
 			}()
-			stop, fenced := s.process(c), 0
-			for range 5 {
-				time.Sleep(time.Duration(100+rng.IntN(500)) * time.Millisecond) // anywhere, the start included
+			stop, _ := s.process(c)
+			for range 4 {
+				time.Sleep(time.Duration(100+rng.IntN(400)) * time.Millisecond) // anywhere, the start included
 				old, takeover := stop, takeovers && rng.IntN(2) == 0
 				if takeover {
-					stop = s.process(c) // fences the old one, which is in the midst of its work
-					time.Sleep(500 * time.Millisecond)
+					stop, _ = s.process(c) // fences the old one, which is in the midst of its work
+					time.Sleep(300 * time.Millisecond)
 				}
-				if err := old(); errors.Is(err, ErrFenced) {
-					fenced++
-				} else if err != nil {
+				if err := old(); err != nil && !errors.Is(err, ErrFenced) {
 					t.Fatal(err)
 				}
 				if !takeover {
-					stop = s.process(c)
+					stop, _ = s.process(c)
 				}
 			}
 			<-traded
 			if err := stop(); err != nil && !errors.Is(err, ErrFenced) { // an old one may have started last
 				t.Fatal(err)
 			}
-			stop = s.process(c)
+			stop, _ = s.process(c)
 			s.verify()
-			t.Logf("fenced %d times", fenced)
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -241,17 +239,44 @@ func TestRunKeepsTheViewThroughStopsAndTakeovers(t *testing.T) {
 	}
 }
 
+func TestRunStopsWhenAnotherTakesOver(t *testing.T) {
+	t.Parallel()
+	if !takeovers {
+		t.Skip("no takeovers")
+	}
+	s := newShop(t)
+	c := s.processor()
+	s.trade(5)
+	_, ended := s.process(c)
+	s.await(s.seq)
+	board := status.NewBoard("test")
+	c.Status = board.Role("process")
+	stop, _ := s.process(c)
+	for board.Reports()[0].State != status.Healthy {
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.trade(5)
+	if err := <-ended; !errors.Is(err, ErrFenced) || !strings.Contains(err.Error(), "another instance") {
+		t.Fatal(err)
+	}
+	s.verify()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A commit whose answer is lost may have happened or not. The role must find out, and neither lose nor double.
 func TestRunOutlivesLostAnswers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.trade(400)
+	s.trade(200)
 	c, rng := s.processor(), newRand(t)
-	lost := 0
+	c.Interval = time.Nanosecond // a write per transaction
+	var lost atomic.Int32
 	s.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		s.cluster.KeepControl()
-		if id := r.(*kmsg.EndTxnRequest).TransactionalID; strings.Contains(id, "process") && lost < 6 && rng.IntN(8) == 0 {
-			lost++
+		if id := r.(*kmsg.EndTxnRequest).TransactionalID; strings.Contains(id, "process") && lost.Load() < 4 && rng.IntN(30) == 0 {
+			lost.Add(1)
 			if rng.IntN(2) == 0 {
 				return nil, errors.New("cut"), true // the request is lost
 			}
@@ -259,10 +284,10 @@ func TestRunOutlivesLostAnswers(t *testing.T) {
 		}
 		return nil, nil, false
 	})
-	stop := s.process(c)
+	stop, _ := s.process(c)
 	s.verify()
-	if err := stop(); err != nil {
-		t.Fatal(err)
+	if err := stop(); err != nil || lost.Load() == 0 {
+		t.Fatal(err, lost.Load())
 	}
 }
 
@@ -273,7 +298,7 @@ func TestRunReports(t *testing.T) {
 	c := s.processor()
 	board, registry := status.NewBoard("test"), prometheus.NewRegistry()
 	c.Status, c.Metrics, c.Log = board.Role("process"), metrics.NewProcessor(registry), slog.New(slog.NewTextHandler(t.Output(), nil))
-	stop := s.process(c)
+	stop, _ := s.process(c)
 	st := s.await(s.seq)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -323,7 +348,7 @@ func TestRunStopsByName(t *testing.T) {
 				s.write(part{events: []written{s.insert("open"), s.insert("paid")}})
 			}
 			c := s.processor()
-			stop := s.process(c)
+			stop, _ := s.process(c)
 			s.await(s.seq)
 			if err := stop(); err != nil {
 				t.Fatal(err)

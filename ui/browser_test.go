@@ -128,6 +128,7 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.shot("failed")
 		b.t.Fatalf("browser: %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 )
@@ -31,6 +30,13 @@ func busy(t *testing.T) *scene {
 
 const everything = rowsInSight + ` > 3 && document.querySelector('[data-testid=view-chart] canvas') && Number(document.querySelector('[data-testid=edge-produce]').dataset.rate) > 0`
 
+// pauseOn pauses while an event with the operation is in sight.
+func (b *tab) pauseOn(op string) {
+	b.t.Helper()
+	b.until("a row to pause on", fmt.Sprintf(`document.querySelector('[data-testid=row][data-op=%s]') && (document.querySelector('[data-testid=pause]').click(), true)`, op))
+	b.until("the pause", `document.querySelector('[data-testid=tail-state]').textContent === 'paused'`)
+}
+
 func TestNarrow(t *testing.T) {
 	s := busy(t)
 	b := newTab(t, 360, 740)
@@ -44,7 +50,7 @@ func TestNarrow(t *testing.T) {
 		}
 	}
 	check("live")
-	b.click("pause")
+	b.pauseOn("c")
 	b.do(clickRow("c"))
 	check("an event is open")
 	b.click("node-cdc")
@@ -112,7 +118,7 @@ func TestAxe(t *testing.T) {
 					t.Errorf("%s, %d pixels, %s:\n%s", theme, width, state, strings.TrimSpace(found))
 				}
 			}
-			b.click("pause")
+			b.pauseOn("u")
 			check("paused")
 			b.do(clickRow("u"))
 			b.click("node-cdc")
@@ -139,7 +145,6 @@ func TestAxe(t *testing.T) {
 	if found := eval[string](b, `axe.run(document).then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' | ')).join('\n'))`); found != "" {
 		t.Errorf("the empty page:\n%s", found)
 	}
-	time.Sleep(10 * time.Millisecond)
 }
 
 // TestPureModules runs the page's pure parts in the browser.

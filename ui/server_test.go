@@ -313,6 +313,24 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// Every path that the description names is there.
+func TestOpenAPI(t *testing.T) {
+	_, h := newTestServer(t)
+	answer, body := get(t, h.URL+"/openapi.json")
+	var api struct{ Paths map[string]any }
+	if err := json.Unmarshal([]byte(body), &api); err != nil || !strings.HasPrefix(answer.Header.Get("Content-Type"), "application/json") {
+		t.Fatalf("%s: %v", answer.Status, err)
+	}
+	for path := range api.Paths {
+		if path == "/api/v1/stream" {
+			continue // it does not end
+		}
+		if answer, _ := get(t, h.URL+path); answer.StatusCode == http.StatusNotFound {
+			t.Errorf("%s is described but not there", path)
+		}
+	}
+}
+
 // sse is one event of a stream.
 type sse struct{ name, id, data string }
 

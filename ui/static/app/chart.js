@@ -44,7 +44,7 @@ export function Chart({build, build_key: key = '', data, from, to, summary, test
     };
     plot.current = new uPlot(options, data, box.current);
     plot.current.setScale('x', {min: from, max: to});
-    const watch = new ResizeObserver(() => plot.current?.setSize(size()));
+    const watch = new ResizeObserver(() => box.current && plot.current?.setSize(size()));
     watch.observe(box.current);
     return () => {
       watch.disconnect();

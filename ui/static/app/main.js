@@ -18,9 +18,9 @@ import {connection, flow, latency, lostEvent, note, selected, server, wanted} fr
 function App() {
   return html`
     <${Header} />
-    <${Banner} />
     <main>
       <h1 class="hidden">LiveDB dashboard</h1>
+      <${Banner} />
       <${Topology} />
       <div class="columns">
         <${Tail} />

@@ -49,7 +49,7 @@ function pushPoint(point) {
 }
 
 /** How far back the charts show, in seconds. */
-export const RANGES = [[60, '1 min'], [300, '5 min'], [900, '15 min']];
+export const RANGES = [[60, '1m'], [300, '5m'], [900, '15m']];
 
 // The view
 

@@ -93,7 +93,7 @@ function List({shown, held}) {
   const rowHeight = narrow ? 50 : 29;
 
   useEffect(() => {
-    const watch = new ResizeObserver(() => setSize({width: box.current.clientWidth, height: box.current.clientHeight}));
+    const watch = new ResizeObserver(() => box.current && setSize({width: box.current.clientWidth, height: box.current.clientHeight}));
     watch.observe(box.current);
     return () => watch.disconnect();
   }, []);
@@ -133,8 +133,8 @@ function List({shown, held}) {
     <div class=${'list' + (narrow ? ' list-narrow' : '')}>
       ${held && html`<button type="button" class="fresh-pill" data-testid="jump-live" data-fresh=${buffer.fresh} onClick=${jumpToLive}><${Icon} name="up" size=${14} />${buffer.fresh > 0 ? html`<b data-testid="fresh-count">+${count(buffer.fresh)} new</b>` : 'nothing new'} · jump to live</button>`}
       <div class="list-head" aria-hidden="true"><span></span><span>Op</span><span>Committed</span><span>Table</span><span>Key</span><span>Change</span><span>Position</span><span>Transaction</span></div>
-      <div class="scroller" ref=${box} onScroll=${scroll} tabindex="0" role="grid" aria-label="Events, the newest first" aria-rowcount=${shown.length} aria-activedescendant=${active} data-testid="list">
-        <div class="rows" role="rowgroup" style=${{height: shown.length * rowHeight + 'px'}}>${rows}</div>
+      <div class="scroller" ref=${box} onScroll=${scroll} tabindex="0" role=${shown.length ? 'grid' : 'region'} aria-label="Events, the newest first" aria-rowcount=${shown.length || null} aria-activedescendant=${active} data-testid="list">
+        <div class="rows" role=${shown.length ? 'rowgroup' : null} style=${{height: shown.length * rowHeight + 'px'}}>${rows}</div>
         ${shown.length === 0 && html`<${Nothing} />`}
       </div>
     </div>`;

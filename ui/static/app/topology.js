@@ -54,7 +54,7 @@ export function Topology() {
   const box = useRef(null);
   const [width, setWidth] = useState(0);
   useEffect(() => {
-    const measure = () => setWidth(box.current.clientWidth);
+    const measure = () => box.current && setWidth(box.current.clientWidth);
     const watch = new ResizeObserver(measure);
     watch.observe(box.current);
     measure();
