@@ -7,6 +7,7 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/kafka"
 )
 
 // Assembler turns the changes of a stream into the records of batches. Pure but for Resolve: the same transactions from
@@ -133,6 +134,9 @@ func (a *Assembler) event(r *route, c *cdc.Change, op cdc.Op) error {
 		return a.unencodable(c.Table, err)
 	}
 	rec.value = b.add(from)
+	if size := rec.size(); size > maxRecord {
+		return a.tooLarge(c.Table, &rec, size)
+	}
 	b.records = append(b.records, rec)
 	if op == cdc.Delete && r.plan.HasKey() {
 		rec.value, rec.other = extent{}, extent{}
@@ -305,6 +309,15 @@ func (a *Assembler) route(t *cdc.Table) (*route, error) {
 	r := &route{Place: place, topic: topic, plan: plan, places: make([]int32, place.Partitions)}
 	a.routes[t] = r
 	return r, nil
+}
+
+// maxRecord leaves room for what Kafka's batch adds to a record.
+const maxRecord = kafka.MaxRecordBytes - 1<<10
+
+func (a *Assembler) tooLarge(t *cdc.Table, r *record, size int) error {
+	key := a.batch.arena[r.key.from:min(r.key.to, r.key.from+100)]
+	return &cdc.Refusal{Name: "row_too_large", Problem: fmt.Sprintf("a change of %s with the key %s would be a record of %d bytes and %d is the limit", t, key, size, maxRecord),
+		Remedy: "the stream stops before it, so nothing is lost: leave the table or its large column out of the publication"}
 }
 
 func (a *Assembler) unencodable(t *cdc.Table, err error) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/kafka"
 )
 
 var (
@@ -223,6 +224,17 @@ func TestAssemblerPutsTruncatesAside(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, lines(t, b)); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+func TestAssemblerRefusesARowThatKafkaWouldNotTake(t *testing.T) {
+	a := assemble(start())
+	a.Use(&Batch{})
+	must(t, a.Begin(tx(7, 0x200).Transaction))
+	var refusal *cdc.Refusal
+	err := a.Change(insert(orders, "12", strings.Repeat("x", kafka.MaxRecordBytes)))
+	if !errors.As(err, &refusal) || refusal.Name != "row_too_large" || !strings.Contains(err.Error(), `shop.orders with the key {"id":12}`) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -45,6 +45,15 @@ type record struct {
 	table      *cdc.Table
 }
 
+// size is how many bytes of the arena the record takes.
+func (r *record) size() int {
+	size := 0
+	for _, e := range [...]extent{r.key, r.value, r.seq, r.position, r.other} {
+		size += e.to - e.from
+	}
+	return size
+}
+
 // extent is a piece of the arena. The zero extent is none.
 type extent struct{ from, to int }
 

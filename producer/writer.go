@@ -25,6 +25,10 @@ type Limits struct {
 	// Heartbeat is how often an idle stream records how far the source may forget.
 	Heartbeat time.Duration
 
+	// Stall ends the session when Kafka has not committed for so long: Postgres cannot shut down while a connection neither
+	// acknowledges nor goes.
+	Stall time.Duration
+
 	// RepeatTopology has the topology written again after that many commits, for a checkpoint topic that is trimmed
 	// instead of compacted; 0 is never.
 	RepeatTopology int
@@ -37,6 +41,7 @@ const (
 	DefaultEvents = 10_000
 
 	DefaultHeartbeat = 10 * time.Second
+	DefaultStall     = 12 * time.Second
 )
 
 func (l Limits) orDefault() Limits {
@@ -52,6 +57,9 @@ func (l Limits) orDefault() Limits {
 	if l.Heartbeat <= 0 {
 		l.Heartbeat = DefaultHeartbeat
 	}
+	if l.Stall <= 0 {
+		l.Stall = DefaultStall
+	}
 	return l
 }
 
@@ -60,12 +68,10 @@ const (
 	batches = 3
 	// heartbeatWanted is the heartbeat when the source asks for one, as it does before it shuts down.
 	heartbeatWanted = 250 * time.Millisecond
-	// stallLimit ends the session: Postgres cannot shut down while a connection neither acknowledges nor goes.
-	stallLimit = 12 * time.Second
 )
 
-// ErrStalled says that Kafka has not committed for some seconds.
-var ErrStalled = errors.New("kafka has not committed a transaction for 12 s")
+// ErrStalled says that Kafka has not committed for Limits.Stall.
+var ErrStalled = errors.New("kafka has not committed a transaction for some seconds")
 
 // Writer is the handler of a stream: it fills batches through the Assembler on the stream's goroutine, and commits them
 // on its own. It is good for one session: after an error drop it, and start again from the checkpoint.
@@ -141,7 +147,7 @@ func (w *Writer) Commit(tx cdc.Transaction) error {
 // Quiet implements the stream's handler. A position may be acknowledged once nothing before it is open or in flight,
 // and only after a checkpoint says so.
 func (w *Writer) Quiet(lsn cdc.LSN, wanted bool) error {
-	if w.assembler.open || !w.batch.empty() || w.inFlight.Load() > 0 || uint64(lsn) <= w.durable.Load() {
+	if !w.idle() || uint64(lsn) <= w.durable.Load() {
 		return nil
 	}
 	w.quiet, w.wanted = lsn, wanted
@@ -150,7 +156,7 @@ func (w *Writer) Quiet(lsn cdc.LSN, wanted bool) error {
 
 // Tick implements the stream's handler.
 func (w *Writer) Tick(now time.Time) error {
-	if w.inFlight.Load() > 0 && now.Sub(time.Unix(0, w.oldest.Load())) > stallLimit {
+	if w.inFlight.Load() > 0 && now.Sub(time.Unix(0, w.oldest.Load())) > w.limits.Stall {
 		return ErrStalled
 	}
 	if w.batch == nil || w.assembler.open {
@@ -160,7 +166,7 @@ func (w *Writer) Tick(now time.Time) error {
 		w.handOver()
 		return nil
 	}
-	if w.quiet > 0 && w.batch.empty() && w.inFlight.Load() == 0 && !now.Before(w.nextHeartbeat()) {
+	if w.quiet > 0 && w.idle() && !now.Before(w.nextHeartbeat()) {
 		w.assembler.done.AckedUpto = max(w.assembler.done.AckedUpto, w.quiet)
 		w.quiet = 0
 		w.handOver()
@@ -177,10 +183,15 @@ func (w *Writer) Alarm() time.Time {
 		}
 		return alarm
 	}
-	if w.quiet > 0 {
+	if w.quiet > 0 && w.idle() {
 		return w.nextHeartbeat()
 	}
 	return time.Now().Add(time.Second)
+}
+
+// idle reports whether all that was read has been committed.
+func (w *Writer) idle() bool {
+	return w.batch != nil && !w.assembler.open && w.batch.empty() && w.inFlight.Load() == 0
 }
 
 func (w *Writer) nextHeartbeat() time.Time {

@@ -52,7 +52,6 @@ func TestAShortBreakIsFilledFromTheRing(t *testing.T) {
 }
 
 func TestKafkaGoesAndComesBack(t *testing.T) {
-	needBrowser(t)
 	cluster, brokers := newKafka(t)
 	s := &scene{stream: newStream(t, brokers, "livedb")}
 	s.create("public.orders")

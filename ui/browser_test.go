@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,57 +11,14 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
-)
 
-// The browser of all tests of the package: starting one takes longer than most of them.
-var browser struct {
-	once    sync.Once
-	context context.Context
-	stop    func()
-	err     error
-}
+	"github.com/livedb/livedb/internal/browsertest"
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if browser.stop != nil {
-		browser.stop()
-	}
+	browsertest.Stop()
 	os.Exit(code)
-}
-
-// browserRequired says that a missing browser fails the tests instead of skipping them.
-func browserRequired() bool {
-	return os.Getenv("LIVEDB_REQUIRE_BROWSER") == "1" || os.Getenv("CI") == "true"
-}
-
-func chromium() string {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	for _, path := range []string{"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"} {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
-func startBrowser() {
-	path := chromium()
-	if path == "" {
-		browser.err = fmt.Errorf("no Chromium or Chrome is on the PATH")
-		return
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1440, 900))
-	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancel := chromedp.NewContext(allocator)
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		browser.err = fmt.Errorf("start %s: %w", path, err)
-	}
-	browser.context, browser.stop = ctx, func() { cancel(); stopAllocator() }
 }
 
 // tab is one page in the browser. Every step has a deadline, and a failure ends the test with a picture if asked for.
@@ -79,35 +34,16 @@ const patience = 20 * time.Second
 // newTab opens a page of a size.
 func newTab(t *testing.T, width, height int64) *tab {
 	t.Helper()
-	needBrowser(t)
-	ctx, cancel := chromedp.NewContext(browser.context, chromedp.WithNewBrowserContext())
-	b := &tab{t: t, ctx: ctx}
-	// A tab lives as long as the context of its first step, so that one has no deadline of its own.
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
-		t.Fatalf("open a tab: %v", err)
-	}
+	b := &tab{t: t, ctx: browsertest.NewTab(t, width, height)}
 	b.media()
 	b.listen()
-	t.Cleanup(cancel)
 	return b
-}
-
-// needBrowser skips the test without a browser, or fails it where one is required.
-func needBrowser(t *testing.T) {
-	t.Helper()
-	browser.once.Do(startBrowser)
-	if browser.err == nil {
-		return
-	}
-	if browserRequired() {
-		t.Fatal(browser.err)
-	}
-	t.Skipf("skipped: %v; install chromium, or set LIVEDB_REQUIRE_BROWSER=1 to make this a failure", browser.err)
 }
 
 // listen fails the test for whatever the browser complains of: an exception, a breach of the policy, a missing file.
 func (b *tab) listen() {
-	messages := chromedp.Console(b.ctx)
+	ctx, cancel := context.WithCancel(b.ctx)
+	messages := chromedp.Console(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -120,7 +56,10 @@ func (b *tab) listen() {
 			}
 		}
 	}()
-	b.t.Cleanup(func() { <-ended }) // before it, cancel ends the tab: cleanups run last to first
+	b.t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
 }
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {

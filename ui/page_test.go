@@ -20,7 +20,6 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	needBrowser(t)
 	_, brokers := newKafka(t)
 	s := newStream(t, brokers, "livedb")
 	s.create("public.orders", "public.customers")
@@ -58,7 +57,6 @@ func numbers(first, last int) string {
 }
 
 func TestFirstEvent(t *testing.T) {
-	needBrowser(t)
 	_, brokers := newKafka(t)
 	d := startUI(t, brokers, "shop")
 	b := newTab(t, 1280, 900)

@@ -41,8 +41,9 @@ func Parse(sourceURL string) (*pgx.ConnConfig, error) {
 	}
 	// pgx takes a text without a known scheme for a list of key=value pairs and fills the rest from the environment.
 	scheme, _, isURL := strings.Cut(sourceURL, "://")
+	isURL = isURL && !strings.ContainsAny(scheme, " =")
 	if isURL && scheme != "postgres" && scheme != "postgresql" || !isURL && !strings.Contains(sourceURL, "=") {
-		return nil, malformed(fmt.Sprintf("%.30q does not begin with postgres://", Mask(sourceURL, sourceURL)))
+		return nil, malformed("it does not begin with postgres://")
 	}
 	c, err := pgx.ParseConfig(sourceURL)
 	if err != nil {
@@ -112,6 +113,7 @@ var fixed = []struct{ name, value, shown string }{
 	{"statement_timeout", "0", "0"},
 	{"lock_timeout", "0", "0"},
 	{"idle_in_transaction_session_timeout", "0", "0"},
+	{"idle_session_timeout", "0", "0"},
 	{"wal_sender_timeout", "30s", "30s"},
 }
 

@@ -13,6 +13,8 @@ func TestParseRefusesBeforeDialling(t *testing.T) {
 		{"", "source_missing", "--source or DATABASE_URL"},
 		{"localhost:5432", "source_malformed", "postgres://"},
 		{"mysql://u:secret@host/db", "source_malformed", "postgres://"},
+		{"postgress://u:sec#ret-secret@host/db", "source_malformed", "postgres://"},
+		{"mysql://h/db?password=secret", "source_malformed", "postgres://"},
 		{"postgres://u:secret@host:port/db", "source_malformed", "percent-encode"},
 		{"postgres://u:se%zzcret@host/db", "source_malformed", "percent-encode"},
 		{"postgres://u:secret@ep-cool-name-123-pooler.us-east-2.aws.neon.tech/db?sslmode=require", "pooled_endpoint", "ep-cool-name-123.us-east-2.aws.neon.tech"},
@@ -32,6 +34,7 @@ func TestParseRefusesBeforeDialling(t *testing.T) {
 func TestParseTakesEveryFormOfAURL(t *testing.T) {
 	for _, url := range []string{
 		"postgres://u:p@localhost:5432/db", "postgresql://u@localhost/db?sslmode=disable", "host=localhost user=u dbname=db",
+		"host=localhost user=u password=a://b dbname=db",
 		"postgres://u:p@my-pooler-free-host.example.com/db",
 	} {
 		if _, err := Parse(url); err != nil {

@@ -24,7 +24,7 @@ type Handler interface {
 
 	// Quiet says that everything before lsn has been sent. wanted asks to have it acknowledged soon.
 	Quiet(lsn cdc.LSN, wanted bool) error
-	// Tick is called at about the time that Alarm returned, and whenever the stream is held back for long.
+	// Tick is called at about the time that Alarm returned, and every second in any case.
 	Tick(now time.Time) error
 	Alarm() time.Time
 
@@ -36,7 +36,8 @@ type Handler interface {
 
 // Limits of the stream's timing.
 const (
-	statusInterval = time.Second      // between two status updates; far below a third of wal_sender_timeout
+	statusInterval = time.Second // between two status updates; far below a third of wal_sender_timeout
+	shortestRead   = time.Millisecond
 	silenceLimit   = 90 * time.Second // three wal_sender_timeouts without a word: the connection is half open
 )
 
@@ -91,12 +92,13 @@ func (s *Stream) Run(ctx context.Context, h Handler) error {
 			return refusal
 		}
 		now := time.Now()
-		if !now.Before(h.Alarm()) {
+		due := !now.Before(s.nextStatus)
+		if due || !now.Before(h.Alarm()) {
 			if err := h.Tick(now); err != nil {
 				return err
 			}
 		}
-		if !now.Before(s.nextStatus) {
+		if due {
 			if err := s.Status(now); err != nil {
 				return err
 			}
@@ -156,6 +158,10 @@ func (s *Stream) receive(now time.Time) error {
 	s.conn.net.alarm = s.nextStatus
 	if alarm := s.handler.Alarm(); alarm.Before(s.nextStatus) {
 		s.conn.net.alarm = alarm
+	}
+	// A deadline in the past would keep a read from looking at what has arrived.
+	if soon := now.Add(shortestRead); s.conn.net.alarm.Before(soon) {
+		s.conn.net.alarm = soon
 	}
 	// With the background context pgconn sets no deadline of its own.
 	m, err := s.conn.pg.ReceiveMessage(context.Background())

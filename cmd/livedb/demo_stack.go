@@ -50,13 +50,12 @@ func (c *demoCommand) start(ctx context.Context, log *slog.Logger) (_ *stack, er
 			return err
 		})
 	}
-	if len(c.Kafka) == 0 {
-		if err := s.embedKafka(log); err != nil {
-			return nil, err
+	group.Go(func() error {
+		if len(c.Kafka) == 0 {
+			return s.embedKafka(log)
 		}
-	} else if err := s.useKafka(ctx, c.Kafka); err != nil {
-		return nil, err
-	}
+		return s.useKafka(starting, c.Kafka)
+	})
 	err = group.Wait()
 	if pg != nil {
 		s.cleanUps = append(s.cleanUps, pg.Stop)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,16 +69,17 @@ func (c *demoCommand) prove(i *invocation, h *host, k kafkaFlags, s *stack) (*su
 	writing, stopWriting := context.WithCancel(h.ctx)
 	defer stopWriting()
 	defer context.AfterFunc(i.ctx, stopWriting)() // Ctrl-C stops the writer first
-	written := make(chan error, 1)
 	began := time.Now()
 	var result burst.Result
+	written := make(chan struct{})
 	go func() {
-		var err error
+		defer close(written)
 		result, err = burst.Run(writing, h.burst(c.burstFlags.config(s.source.URL, demoName)))
-		written <- err
 	}()
-
-	if err := p.follow(h.ctx, written); err != nil {
+	followErr := p.follow(h.ctx, written)
+	stopWriting()
+	<-written
+	if err := cmp.Or(followErr, err); err != nil {
 		return nil, err
 	}
 	elapsed := time.Since(began)
@@ -102,15 +104,20 @@ type proof struct {
 }
 
 // follow reads until the writer has ended.
-func (p *proof) follow(ctx context.Context, written <-chan error) error {
+func (p *proof) follow(ctx context.Context, written <-chan struct{}) error {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- <-written; stop() }()
+	go func() {
+		select {
+		case <-written:
+			stop()
+		case <-reading.Done():
+		}
+	}()
 	for {
 		err := p.step(reading)
-		if reading.Err() != nil && ctx.Err() == nil {
-			return <-ended
+		if reading.Err() != nil {
+			return ctx.Err()
 		}
 		if err != nil {
 			return err

@@ -33,8 +33,12 @@ type left int
 // run is the whole program: tests call it as main does.
 func run(ctx context.Context, args []string, s streams) (code int) {
 	defer func() {
-		if exit, ok := recover().(left); ok {
+		switch exit := recover().(type) {
+		case nil:
+		case left:
 			code = int(exit)
+		default:
+			panic(exit)
 		}
 	}()
 	var cli grammar

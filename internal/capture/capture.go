@@ -47,7 +47,7 @@ type Config struct {
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
-	drainLimit   = 3 * time.Second // for the last commit after the role was told to stop
+	drainLimit   = 1500 * time.Millisecond // for the last commit after the role was told to stop
 )
 
 // Run streams until the context ends, which is no error, or until a *cdc.Refusal or a misfit of Kafka's topics says that
@@ -90,7 +90,7 @@ func Run(ctx context.Context, c Config) error {
 func permanent(err error) bool {
 	var refusal *cdc.Refusal
 	var partitions *kafka.PartitionsError
-	return errors.As(err, &refusal) || errors.As(err, &partitions)
+	return errors.As(err, &refusal) || errors.As(err, &partitions) || kafka.TooLarge(err)
 }
 
 // reason is the label of a restart.
@@ -117,6 +117,9 @@ func reason(err error) string {
 
 // Preflight looks at both sides and changes nothing: no object is created, no producer fenced, no lock taken.
 func Preflight(ctx context.Context, c Config) error {
+	if c.Partitions < 1 {
+		return &cdc.Refusal{Name: "partitions_malformed", Problem: fmt.Sprintf("a topic cannot have %d partitions", c.Partitions), Remedy: "give --partitions 1 or more"}
+	}
 	if err := envelope.CheckPrefix(c.Prefix); err != nil {
 		return &cdc.Refusal{Name: "prefix_malformed", Problem: err.Error(), Remedy: "correct --prefix", Err: err}
 	}
@@ -133,7 +136,7 @@ func Preflight(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	_, err = kafka.CheckTopics(client, append(topics, producer.OwnTopics(envelope.Topics(c.Prefix), c.RetentionBytes)...)...)
+	_, err = kafka.CheckTopics(ctx, client, append(topics, producer.OwnTopics(envelope.Topics(c.Prefix), c.RetentionBytes)...)...)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
@@ -231,6 +232,37 @@ func TestAnIdleStreamAcknowledgesForeignWAL(t *testing.T) {
 	}
 	stop = b.start() // what was acknowledged must have been recorded, or this start would refuse
 	b.awaitSlot()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While Kafka does not commit, the connection to the source is closed, so that the source can shut down; then the stream
+// goes on where it was.
+func TestAHangingKafkaClosesTheConnectionToTheSource(t *testing.T) {
+	k, err := devstack.StartKafka(devstack.KafkaConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	b.config.Kafka.Brokers = k.Brokers()
+	b.config.Limits.Stall = 300 * time.Millisecond
+	stop := b.start()
+	r := b.reader()
+	b.awaitSlot()
+	b.exec("INSERT INTO a VALUES (1)")
+	b.expect(r, `1 c public.a null -> {"id":1}`)
+
+	release := make(chan struct{})
+	k.Cluster().ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		k.Cluster().SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	b.exec("INSERT INTO a VALUES (2)")
+	b.await("SELECT NOT active FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "'")
+	close(release)
+	b.expect(r, `2 c public.a null -> {"id":2}`)
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

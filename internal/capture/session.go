@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ func (r *role) session(ctx context.Context) error {
 		return err
 	}
 	defer p.Close()
+	// Until the stream runs nothing is in flight that a stop would have to wait for.
+	stop := context.AfterFunc(ctx, p.Abandon)
+	defer stop()
 
 	from, topology, err := r.resume(ctx, conn, client, p)
 	if err != nil {
@@ -54,6 +58,9 @@ func (r *role) session(ctx context.Context) error {
 		return err
 	}
 	defer tables.close()
+	if !stop() {
+		return ctx.Err()
+	}
 	return r.stream(ctx, conn, p, from, tables)
 }
 
@@ -167,12 +174,13 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		return err
 	})
 	group.Go(func() error { return tables.watch(running) })
+	var cause error // why the stream ended, which what follows from it must not hide
 	group.Go(func() error {
-		err := s.Run(running, w)
-		if err != nil || ctx.Err() == nil {
+		cause = s.Run(running, w)
+		if cause != nil || ctx.Err() == nil {
 			p.Abandon() // the session fails: nothing more may be committed
 			stopWriting()
-			return err
+			return cause
 		}
 		abandon := time.AfterFunc(drainLimit, func() { p.Abandon(); stopWriting() })
 		defer abandon.Stop()
@@ -181,7 +189,7 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		return s.Status(time.Now())
 	})
 	if err := group.Wait(); ctx.Err() == nil {
-		return err
+		return cmp.Or(cause, err)
 	}
 	return nil
 }

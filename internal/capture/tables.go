@@ -26,6 +26,7 @@ type tables struct {
 	stream   envelope.Stream
 	written  producer.Topology // as the session found it
 	topology producer.Topology // used by the stream's goroutine
+	ensured  map[string]bool   // topics that are there, as they should be
 	known    map[uint32]bool   // tables met in this session, by OID; used by the stream's goroutine
 	met      atomic.Int64      // their number
 }
@@ -48,7 +49,7 @@ func openTables(ctx context.Context, r *role, client sarama.Client, epoch uint32
 	}
 	r.Status.Text("source", monitor.Address())
 	r.Status.Text("postgres", monitor.Version())
-	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, written: topology, topology: producer.Topology{Version: 1, Topics: maps.Clone(topology.Topics)}, known: map[uint32]bool{},
+	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, written: topology, topology: producer.Topology{Version: 1, Topics: maps.Clone(topology.Topics)}, known: map[uint32]bool{}, ensured: map[string]bool{},
 		stream: envelope.Stream{Name: r.Prefix, Database: monitor.Database(), Version: r.Version, Epoch: epoch}}
 	if err := t.createTopics(ctx); err != nil {
 		t.close()
@@ -74,7 +75,13 @@ func (t *tables) createTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return kafka.EnsureTopics(ctx, t.client, topics...)
+	if err := kafka.EnsureTopics(ctx, t.client, topics...); err != nil {
+		return err
+	}
+	for _, topic := range topics {
+		t.ensured[topic.Name] = true
+	}
+	return nil
 }
 
 // resolve implements producer.Resolve.
@@ -129,6 +136,9 @@ func (t *tables) place(ctx context.Context, table *cdc.Table) (string, producer.
 		}
 		place = producer.Place{Schema: table.Schema, Table: table.Name, Partitions: t.role.Partitions, Key: key}
 		t.topology.Topics[topic] = place
+	}
+	if t.ensured[topic] {
+		return topic, place, !known, nil
 	}
 	err = kafka.EnsureTopics(ctx, t.client, kafka.Topic{Name: topic, Partitions: place.Partitions, RetentionBytes: t.role.RetentionBytes})
 	return topic, place, !known, err

@@ -135,7 +135,7 @@ func TestTopicsAreMadeOnceAndCheckedAfter(t *testing.T) {
 	client, _ := connect(t)
 	name := "made-" + time.Now().Format("150405.000000")
 	want := kafka.Topic{Name: name, Partitions: 3}
-	missing, err := kafka.CheckTopics(client, want)
+	missing, err := kafka.CheckTopics(t.Context(), client, want)
 	if err != nil || len(missing) != 1 {
 		t.Fatalf("missing %v, %v", missing, err)
 	}

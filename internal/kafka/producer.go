@@ -162,7 +162,7 @@ func (p *Producer) Commit() error {
 }
 
 // closeTimeout bounds Close: sarama keeps trying to send what it holds.
-const closeTimeout = 2 * time.Second
+const closeTimeout = time.Second
 
 // Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout. If the
 // broker does not answer, sarama's goroutines live on until their own time limits.
@@ -179,6 +179,12 @@ func (p *Producer) Close() {
 	case <-closed:
 	case <-time.After(closeTimeout):
 	}
+}
+
+// TooLarge reports whether an error says that Kafka does not take a record of that size: trying again will not help.
+func TooLarge(err error) bool {
+	var limit sarama.ConfigurationError
+	return errors.Is(err, sarama.ErrMessageSizeTooLarge) || errors.As(err, &limit)
 }
 
 // Fenced reports whether an error says that another producer of the same transactional id took over, or that the

@@ -35,7 +35,25 @@ func (e *PartitionsError) Error() string {
 }
 
 // CheckTopics compares what exists with what is wanted and returns the topics that do not exist. It changes nothing.
-func CheckTopics(client sarama.Client, topics ...Topic) (missing []Topic, err error) {
+func CheckTopics(ctx context.Context, client sarama.Client, topics ...Topic) (missing []Topic, err error) {
+	type answer struct {
+		missing []Topic
+		err     error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		missing, err := checkTopics(client, topics)
+		answered <- answer{missing, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.missing, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read the topics of kafka: %w", ctx.Err())
+	}
+}
+
+func checkTopics(client sarama.Client, topics []Topic) (missing []Topic, err error) {
 	if err := client.RefreshMetadata(); err != nil {
 		return nil, fmt.Errorf("read the topics of kafka: %w", err)
 	}
@@ -61,8 +79,21 @@ func CheckTopics(client sarama.Client, topics ...Topic) (missing []Topic, err er
 
 // EnsureTopics creates the topics that do not exist and refuses one that exists with another partition count.
 // It returns once every topic has a leader.
+//
+// Sarama's requests know no context. If it ends first, what they still do is left behind, and ends with their own limits.
 func EnsureTopics(ctx context.Context, client sarama.Client, topics ...Topic) error {
-	missing, err := CheckTopics(client, topics...)
+	ensured := make(chan error, 1)
+	go func() { ensured <- ensureTopics(ctx, client, topics) }()
+	select {
+	case err := <-ensured:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("create topics: %w", ctx.Err())
+	}
+}
+
+func ensureTopics(ctx context.Context, client sarama.Client, topics []Topic) error {
+	missing, err := checkTopics(client, topics)
 	if err != nil || len(missing) == 0 {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -37,6 +38,8 @@ func Publish(ctx context.Context, c kafka.Config, topic string, board *Board, lo
 }
 
 func publish(ctx context.Context, c kafka.Config, topic string, board *Board) error {
+	// A Kafka that hangs must not hold up the end of the process: what sarama still does then is left behind, and ends with
+	// its own time limits.
 	client, err := kafka.Connect(ctx, c, func(s *sarama.Config) {
 		s.Producer.Timeout = sendTimeout
 		s.Producer.Retry.Max = 1
@@ -45,7 +48,14 @@ func publish(ctx context.Context, c kafka.Config, topic string, board *Board) er
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	closed := []func() error{client.Close}
+	defer func() {
+		go func() {
+			for _, f := range slices.Backward(closed) {
+				f() // nobody waits for a report, nor for its failure
+			}
+		}()
+	}()
 	if err := kafka.EnsureTopics(ctx, client, kafka.Topic{Name: topic, Partitions: 1, Compacted: true}); err != nil {
 		return err
 	}
@@ -53,7 +63,7 @@ func publish(ctx context.Context, c kafka.Config, topic string, board *Board) er
 	if err != nil {
 		return fmt.Errorf("open the status producer: %w", err)
 	}
-	defer p.Close()
+	closed = append(closed, p.Close)
 
 	tick := time.NewTicker(publishInterval)
 	defer tick.Stop()
@@ -66,8 +76,15 @@ func publish(ctx context.Context, c kafka.Config, topic string, board *Board) er
 			}
 			messages = append(messages, &sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder(report.Key()), Value: sarama.ByteEncoder(value)})
 		}
-		if err := p.SendMessages(messages); err != nil {
-			return fmt.Errorf("send the status: %w", err)
+		sent := make(chan error, 1)
+		go func() { sent <- p.SendMessages(messages) }()
+		select {
+		case err := <-sent:
+			if err != nil {
+				return fmt.Errorf("send the status: %w", err)
+			}
+		case <-ctx.Done():
+			return nil
 		}
 		select {
 		case <-ctx.Done():
