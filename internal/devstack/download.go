@@ -3,6 +3,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func downloadTo(cache string, log *slog.Logger) (string, error) {
 		return bin, nil
 	}
 
-	log.Info("no Postgres on this machine: downloading one, once", "version", downloadVersion, "from", "Maven Central", "to", home)
+	log.Warn("no Postgres on this machine: downloading one, once", "version", downloadVersion, "from", "Maven Central", "to", home)
 	temp, err := os.MkdirTemp(cache, "download-")
 	if err != nil {
 		return "", err
@@ -98,7 +99,7 @@ func fetch(temp string) error {
 	err := library.Start()
 	for _, name := range []string{"initdb", "postgres"} {
 		if _, missing := os.Stat(filepath.Join(target, "bin", name)); missing != nil {
-			return fmt.Errorf("download of Postgres %s: %w", downloadVersion, errors.Join(err, missing))
+			return fmt.Errorf("download of Postgres %s: %w", downloadVersion, cmp.Or(err, missing))
 		}
 	}
 	return nil
