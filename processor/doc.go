@@ -11,8 +11,14 @@
 // come next, and each is taken from the head of the queue that holds it. Every seq is checked; a stream with a gap, a
 // repeat or a step back ends with a named error (errors.go), never with other output.
 //
-// A [View] is a SELECT … GROUP BY kept up to date. [Run] is the role "process": it reads, folds and writes results and
+// A [View] is a SELECT … GROUP BY kept up to date. [Run] is the role "process": it reads, folds, and writes results and
 // its own place in the stream in one Kafka transaction.
 //
-// The sequencer and the fold are pure: no Kafka, no clock, no goroutine. The files around them do the input and output.
+// The sequencer (chain.go, order.go, queue.go) and the fold (fold.go, window.go, scan.go, result.go) are pure: no Kafka,
+// no clock, no goroutine. The files around them do the input and output.
+//
+// What has bitten: a broker answers the requests of one connection in turn, so the fetches have a connection of their
+// own (sample.go); offsets cannot tell where committed records end, so what is read back ends at a barrier (restore.go);
+// retention moves a quiet log past the place saved and removes nothing but commit markers, so only a missing seq is a
+// loss (beginAt).
 package processor

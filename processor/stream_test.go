@@ -56,10 +56,10 @@ type part struct {
 	time        time.Time
 }
 
-func newStream(t testing.TB) *stream {
+func newStream(t testing.TB, options ...kfake.Opt) *stream {
 	t.Helper()
 	wires := &wires{}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(wires.listen))
+	cluster, err := kfake.NewCluster(append(options, kfake.NumBrokers(1), kfake.ListenFn(wires.listen))...)
 	if err != nil {
 		t.Fatal(err)
 	}

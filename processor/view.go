@@ -18,16 +18,16 @@ import (
 //
 // Groups compare columns as Kafka carries them, by their text: do not group by a numeric whose scale varies.
 type View struct {
-	Name       string        `json:"name"`
-	Schema     string        `json:"schema"`
-	Table      string        `json:"table"`
-	GroupBy    []Group       `json:"group_by"`   // in the order of the result's key; at least one
-	Aggregates []Aggregate   `json:"aggregates"` // at least a Count: it tells when a group is empty
-	Retention  time.Duration `json:"retention"`  // 0 keeps everything
+	Name       string      `json:"name"`
+	Schema     string      `json:"schema"`
+	Table      string      `json:"table"`
+	GroupBy    []Group     `json:"group_by"`   // in the order of the result's key; at least one
+	Aggregates []Aggregate `json:"aggregates"` // at least a Count: it tells when a group is empty
 
-	// Retention drops the groups whose window begins earlier than that before the greatest event time seen, which is
-	// the tumbled column's: it depends on the data alone, never on the clock. A later change of such a group is late:
-	// counted and passed over.
+	// Retention drops the groups whose window begins earlier than that before the greatest event time seen, the tumbled
+	// column's: it depends on the data alone, never on the clock. A later change of such a group is late: counted and
+	// passed over. 0 keeps everything.
+	Retention time.Duration `json:"retention"`
 }
 
 // Group is a column to group by, or with Tumble, windows of a time column.

@@ -71,8 +71,9 @@ func readItems(ctx context.Context, c Config, m *model, reader *processor.Reader
 	}
 }
 
-// calm is how long the reader must go without an error to count as reading again.
-const calm = 3 * time.Second
+// calm is how long the reader must go without an error to count as reading again, if no event says so before: longer
+// than sarama takes from one attempt to the next.
+const calm = 10 * time.Second
 
 // next returns the reader's next item. While Kafka does not answer the reader goes on trying, and the page is told.
 func next(ctx context.Context, m *model, reader *processor.Reader) (processor.Item, error) {

@@ -153,7 +153,10 @@ func (f follower) run(ctx context.Context, client sarama.Client, consumer sarama
 			return ctx.Err()
 		case <-silence.C:
 			reached()
-		case err := <-partition.Errors():
+		case err, open := <-partition.Errors():
+			if !open {
+				return fmt.Errorf("read topic %s: the consumer stopped", f.topic)
+			}
 			return fmt.Errorf("read topic %s: %w", f.topic, err)
 		case record, open := <-partition.Messages():
 			if !open {

@@ -40,6 +40,7 @@ type model struct {
 	lastEvent     time.Time // when it came
 	epoch         uint32    // and seq: of the last event before the reader was opened anew
 	seq           uint64
+	verdict       verdict
 	lastChanges   uint64 // of the view, at the last tick
 	updatesPerSec float64
 
@@ -53,7 +54,7 @@ type frames struct {
 	number  uint64
 	flow    []byte
 	latency []byte
-	active  bool // an event came lately: worth sending at the full pace
+	active  bool // something moved: worth sending at the full pace
 }
 
 func newModel(prefix string, brokers []string) *model {
@@ -228,12 +229,14 @@ func (m *model) tick(now time.Time, number uint64) {
 		flow.Read.Epoch, flow.Read.Seq, flow.Read.Position = m.epoch, m.seq, m.last.position.String()
 	}
 	flow.Verdict = judge(m.prefix, m.brokers, m.events, m.topics, stages, m.lastEvent, latency.quantiles(), now)
+	turned := flow.Verdict.Title != m.verdict.Title
+	m.verdict = flow.Verdict
 	m.mu.Unlock()
 
 	if number%ticksPerSecond == 0 {
 		m.history.add(pointOf(now, stages, flow.Read, &lastSecond))
 	}
-	f := &frames{number: number, active: second.events > 0 || flow.View.Updates > 0}
+	f := &frames{number: number, active: second.events > 0 || flow.View.Updates > 0 || turned}
 	f.flow, _ = json.Marshal(flow) // no NaN, no cycle: never fails
 	f.latency, _ = json.Marshal(latencyJSON{latencySeconds, latency.quantiles(), viewLatency.quantiles(), milliseconds(-skew)})
 	m.frames.Store(f)

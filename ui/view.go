@@ -73,7 +73,8 @@ func (v *ordersView) load() {
 	v.loaded = true
 }
 
-// take reads a record of the view's topic. It returns the position the group is true for, zero for a removed group.
+// take reads a record of the view's topic. It returns the position the group is true for, zero for a removed group and
+// for one that is only told again, as the processor does now and then.
 func (v *ordersView) take(key, value []byte, now time.Time) (cdc.Position, error) {
 	var k groupKey
 	if err := json.Unmarshal(key, &k); err != nil {
@@ -102,6 +103,9 @@ func (v *ordersView) take(key, value []byte, now time.Time) (cdc.Position, error
 	if second.Before(v.newest.Add(-viewReach)) {
 		delete(v.groups, string(key))
 		return g.Position, nil
+	}
+	if old := v.groups[string(key)]; old != nil && old.removed == g.removed && old.Position == g.Position && old.Epoch == g.Epoch {
+		return cdc.Position{}, nil
 	}
 	v.version++
 	g.version = v.version

@@ -18,9 +18,14 @@ const FONT = '11px "Inter Variable", system-ui, sans-serif';
 
 /** The axes all charts share. values formats the left axis. */
 export const axes = (values, own = {}) => [
-  {stroke: color('muted'), grid: {show: false}, ticks: {show: false}, font: FONT, size: 24, gap: 4, space: 70,
-    values: (u, splits) => splits.map(s => clock(s * 1000, zone.value === 'utc', false))},
-  {stroke: color('muted'), grid: {stroke: color('line'), width: 1}, ticks: {show: false}, font: FONT, size: 46, gap: 6, space: 26, values, ...own},
+  {
+    stroke: color('muted'), grid: {show: false}, ticks: {show: false}, font: FONT, size: 24, gap: 4, space: 70,
+    values: (u, splits) => splits.map(s => clock(s * 1000, zone.value === 'utc', false)),
+  },
+  {
+    stroke: color('muted'), grid: {stroke: color('line'), width: 1}, ticks: {show: false}, font: FONT, size: 46, gap: 6, space: 26,
+    values, ...own,
+  },
 ];
 
 /**
@@ -36,7 +41,7 @@ export function Chart({build, build_key: key = '', data, from, to, summary, test
     const size = () => ({width: Math.max(120, box.current.clientWidth), height: Math.max(80, box.current.clientHeight)});
     const own = build();
     const options = {
-      ...size(), padding: [8, 20, 0, 0], legend: {show: false},
+      ...size(), padding: [8, 26, 0, 0], legend: {show: false},
       ...own,
       cursor: {sync: {key: 'livedb', scales: ['x', null]}, drag: {x: false, y: false}, y: false, points: {size: 6, width: 1.5},
         bind: {dblclick: () => null}},
@@ -61,7 +66,8 @@ export function Chart({build, build_key: key = '', data, from, to, summary, test
     });
   }, [data, from, to, again]);
 
-  return html`<div class="chart" ref=${box} role="img" aria-label=${summary} data-testid=${testid} data-points=${data[0].length} data-last=${data[0][data[0].length - 1] ?? ''}></div>`;
+  return html`
+    <div class="chart" ref=${box} role="img" aria-label=${summary} data-testid=${testid} data-points=${data[0].length}></div>`;
 }
 
 /** Options of an axis that counts: no parts of one. */
@@ -73,28 +79,44 @@ export const useCursor = () => useMemo(() => signal(null), []);
 /** A legend: [{name, tone, value}], value being text: at the cursor, else now. */
 export const Legend = ({items}) => html`
   <ul class="legend" aria-hidden="true">
-    ${items.map(({name, tone, value}) => html`<li key=${name}><i class=${'swatch tone-' + tone}></i>${name}<b>${value}</b></li>`)}
+    ${items.map(({name, tone, value}) => html`
+      <li key=${name}><i class=${'swatch tone-' + tone}></i>${name}<b>${value}</b></li>`)}
   </ul>`;
 
 /** What stands behind a panel's title: its unit, or the time under the cursor. */
-export const Unit = ({text, time}) => html`<span class="unit">${time ? clock(time * 1000, zone.value === 'utc', false) : text}</span>`;
+export const Unit = ({text, time}) => html`
+  <span class="unit">${time ? clock(time * 1000, zone.value === 'utc', false) : text}</span>`;
 
 /** A group of buttons of which one is pressed. */
 export const Choice = ({label, value, options, onChange, testid}) => html`
   <div class="choice" role="group" aria-label=${label} data-testid=${testid}>
     ${options.map(([option, text]) => html`
-      <button key=${option} type="button" aria-pressed=${option === value} data-testid=${testid && `${testid}-${option}`} onClick=${() => onChange(option)}>${text}</button>`)}
+      <button key=${option} type="button" aria-pressed=${option === value} data-testid=${`${testid}-${option}`}
+        onClick=${() => onChange(option)}>${text}</button>`)}
   </div>`;
 
-/** A table in a chart's place. */
+/** The button that puts a table in a chart's place. */
+export const TableToggle = ({on, onToggle, testid}) => html`
+  <button type="button" class="plain" aria-pressed=${on} data-testid=${testid} onClick=${() => onToggle(!on)}>Table</button>`;
+
+/** A table in a chart's place. Each row begins with its head. */
 export const Table = ({caption, head, rows, testid}) => html`
   <div class="table-box" tabindex="0" role="region" aria-label=${caption}>
     <table class="numbers" data-testid=${testid}>
       <caption class="hidden">${caption}</caption>
       <thead><tr>${head.map(h => html`<th scope="col" key=${h}>${h}</th>`)}</tr></thead>
-      <tbody>${rows.map(row => html`<tr key=${row[0]}><th scope="row">${row[0]}</th>${row.slice(1).map((cell, i) => html`<td key=${i}>${cell}</td>`)}</tr>`)}</tbody>
+      <tbody>
+        ${rows.map(([first, ...cells]) => html`
+          <tr key=${first}><th scope="row">${first}</th>${cells.map((cell, i) => html`<td key=${i}>${cell}</td>`)}</tr>`)}
+      </tbody>
     </table>
   </div>`;
+
+/** The last minute of a chart's data as rows of a table, the newest first. */
+export const rowsOf = ([xs, ...columns], write) => xs
+  .map((x, i) => [clock(x * 1000, zone.value === 'utc', false), ...columns.map(column => write(column[i]))])
+  .slice(-60)
+  .reverse();
 
 /** The index of the first x at or after from. */
 export function firstFrom(xs, from) {

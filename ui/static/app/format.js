@@ -16,8 +16,8 @@ export const rate = n => {
 export const short = n => {
   if (n == null || Number.isNaN(n)) return '–';
   if (n < 1000) return whole.format(n);
-  if (n < 1e6) return (n < 99950 ? (n / 1e3).toFixed(1) : whole.format(n / 1e3)) + 'k';
-  return (n / 1e6).toFixed(1) + 'M';
+  const [part, unit] = n < 999950 ? [n / 1e3, 'k'] : [n / 1e6, 'M'];
+  return (part < 99.95 ? part.toFixed(1).replace('.0', '') : whole.format(part)) + unit;
 };
 
 /** Bytes: 820 B, 1.6 MB. */
@@ -70,6 +70,9 @@ export const instant = (us, utc) => {
 
 /** "1 event", "2 events". */
 export const plural = (n, one, many = one + 's') => `${count(n)} ${n === 1 ? one : many}`;
+
+/** A text as a sentence: error texts begin in lower case and end without a stop. */
+export const sentence = text => text && text[0].toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? '' : '.');
 
 /** A Postgres LSN as a BigInt; null for anything else. */
 export const lsn = text => {

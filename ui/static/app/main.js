@@ -34,12 +34,17 @@ function App() {
     <footer class="foot">
       <span>LiveDB ${server.value?.version}</span>
       <a href="/readyz?verbose">health</a><a href="/metrics">metrics</a><a href="/openapi.json">API</a>
-      ${flow.value?.dropped > 0 && html`<span title="Events not sent to slow pages, or above the rate a page is sent">${short(flow.value.dropped)} events thinned out</span>`}
+      <${Thinned} />
     </footer>
     <${Help} />
     <p class=${'note' + (note.value ? ' note-shown' : '')} role="status" data-testid="note">${note.value}</p>
     <${Summary} />`;
 }
+
+const Thinned = () => flow.value?.dropped > 0 && html`
+  <span title="Events not sent to slow pages, or above the rate a page is sent" data-testid="thinned">
+    ${short(flow.value.dropped)} events thinned out
+  </span>`;
 
 const SUMMARY_EVERY = 10000;
 
@@ -51,7 +56,8 @@ function Summary() {
       const f = flow.peek();
       if (!f || connection.peek().phase !== 'live') return setText('Not connected to the dashboard.');
       const q = latency.peek()?.events;
-      setText(`${f.verdict.title}. ${rate(f.read.events)} events a second${q?.count > 0 ? `, 99 of 100 transactions arrive within ${ms(q.p99)}` : ''}.`);
+      const within = q?.count > 0 ? `, 99 of 100 transactions arrive within ${ms(q.p99)}` : '';
+      setText(`${f.verdict.title}. ${rate(f.read.events)} events a second${within}.`);
     };
     const timer = setInterval(say, SUMMARY_EVERY);
     return () => clearInterval(timer);

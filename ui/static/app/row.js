@@ -108,7 +108,8 @@ export function gist(row, most = 4) {
   const {key, before, after} = states(row);
   const columns = diff(row);
   if (row.op === 'u' && before) {
-    return columns.filter(c => c.change === 'changed').slice(0, most).map(c => ({name: c.name, before: show(c.before), value: show(c.after)}));
+    const changed = columns.filter(c => c.change === 'changed').slice(0, most);
+    return changed.map(c => ({name: c.name, before: show(c.before), value: show(c.after)}));
   }
   const state = after || before || {};
   return columns.filter(c => !key || !(c.name in key)).slice(0, most).map(c => ({name: c.name, value: show(state[c.name])}));

@@ -1,58 +1,95 @@
 // The way of the data as the page draws it: nodes and edges, made of the last flow. Pure.
 import {bytes, count, lsn, ms, plural, rate, short} from './format.js';
 
-// A stage whose source says nothing is unknown, not healthy.
-const after = cdc => ({healthy: 'healthy', warning: 'warning'})[cdc.state] || (cdc.state === 'error' ? 'warning' : 'missing');
+// A source whose reader says nothing is unknown, not healthy.
+const sourceState = cdc => ({healthy: 'healthy', warning: 'warning', error: 'warning'})[cdc.state] || 'missing';
 
 const linkState = link => ({reading: 'healthy', failed: 'error'})[link.state] || 'initializing';
 
-/** The nodes in the order of the data's way: {id, title, icon, state, lines, detail, role}. */
+// Seconds since the last commit that a role has handled, while there are any: an idle role is not late.
+const lag = stage => (stage.rates.events > 0 ? stage.numbers.lag_seconds || 0 : 0);
+
+const behind = stage => (lag(stage) > 0 ? `${ms(lag(stage) * 1000)} behind` : stage.texts.position);
+
+const known = (value, write) => (value == null ? null : write(value));
+
+/**
+ * The nodes in the order of the data's way: {id, title, icon, role, state, detail, lines}. page is this page's own state.
+ */
 export function nodesOf(flow, latency, page) {
-  const {burst, cdc, process} = flow.stages;
-  const behind = lsn(cdc.texts.current_lsn) != null && lsn(cdc.texts.confirmed_lsn) != null ? Number(lsn(cdc.texts.current_lsn) - lsn(cdc.texts.confirmed_lsn)) : null;
-  const lag = s => (s.rates.events > 0 && s.numbers.lag_seconds != null ? `${ms(s.numbers.lag_seconds * 1000)} behind` : null);
-  return [
-    {id: 'burst', title: 'Burst writer', icon: 'burst', state: burst.state, detail: burst.detail, role: 'burst', lines: burst.state === 'missing'
-      ? ['your application', 'or livedb burst']
-      : [burst.numbers.target_rows_per_second != null && `${count(burst.numbers.target_rows_per_second)} rows/s wanted`, `${short(burst.numbers.rows_total)} rows written`]},
-    {id: 'postgres', title: 'Postgres', icon: 'postgres', state: after(cdc), detail: '', role: 'cdc', lines: [
-      cdc.texts.current_lsn ? `WAL ${cdc.texts.current_lsn}` : cdc.texts.slot && `slot ${cdc.texts.slot}`,
-      cdc.numbers.retained_wal_bytes != null ? `${bytes(cdc.numbers.retained_wal_bytes)} kept for the slot` : behind != null && `${bytes(behind)} unconfirmed`]},
-    {id: 'cdc', title: 'Capture', icon: 'cdc', state: cdc.state, detail: cdc.detail, role: 'cdc', lines: [
-      cdc.numbers.seq != null && `seq ${count(cdc.numbers.seq)}`, lag(cdc) || cdc.texts.position]},
-    {id: 'kafka', title: 'Kafka', icon: 'kafka', state: linkState(flow.events), detail: flow.events.detail, lines: [
-      flow.tables.length ? plural(flow.tables.length, 'event topic') : 'no event topic yet',
-      cdc.rates.commits != null && `${rate(cdc.rates.commits)} transactions/s`]},
-    {id: 'process', title: 'Processor', icon: 'process', state: process.state, detail: process.detail, role: 'process', lines: [
-      process.numbers.groups != null && plural(process.numbers.groups, 'group'), lag(process) || process.texts.position]},
-    {id: 'page', title: 'This page', icon: 'page', state: page, detail: '', role: 'ui', lines: [
-      flow.read.seq ? `seq ${count(flow.read.seq)}` : 'no event yet', latency?.events.count > 0 ? `p99 ${ms(latency.events.p99)}` : 'idle']},
-  ].map(n => ({...n, lines: n.lines.filter(Boolean)}));
+  const {burst, cdc} = flow.stages;
+  const process = flow.stages.process;
+  const nodes = [
+    {id: 'burst', title: 'Burst writer', role: 'burst', state: burst.state, detail: burst.detail, lines: burstLines(burst)},
+    {id: 'postgres', title: 'Postgres', role: 'cdc', state: sourceState(cdc), lines: sourceLines(cdc)},
+    {id: 'cdc', title: 'Capture', role: 'cdc', state: cdc.state, detail: cdc.detail, lines: [
+      known(cdc.numbers.seq, n => `seq ${count(n)}`),
+      behind(cdc),
+    ]},
+    {id: 'kafka', title: 'Kafka', state: linkState(flow.events), detail: flow.events.detail, lines: [
+      flow.tables.length > 0 ? plural(flow.tables.length, 'event topic') : 'no event topic yet',
+      known(cdc.rates.commits, n => `${rate(n)} transactions/s`),
+    ]},
+    {id: 'process', title: 'Processor', role: 'process', state: process.state, detail: process.detail, lines: [
+      known(process.numbers.groups, n => plural(n, 'group')),
+      behind(process),
+    ]},
+    {id: 'page', title: 'This page', role: 'ui', state: page, lines: [
+      flow.read.seq ? `seq ${count(flow.read.seq)}` : 'no event yet',
+      latency?.events.count > 0 ? `p99 ${ms(latency.events.p99)}` : 'idle',
+    ]},
+  ];
+  return nodes.map(node => ({detail: '', ...node, icon: node.id, lines: node.lines.filter(Boolean)}));
 }
 
-/** The edges: {id, from, to, main, unit, more, rate, state}. main and unit are what stands at the edge. */
-export function edgesOf(flow) {
-  const {burst, cdc, process} = flow.stages;
-  const edge = (id, from, to, value, unit, more, state) => ({id, from, to, main: rate(value), unit, more, rate: value || 0, state});
+function burstLines(burst) {
+  if (burst.state === 'missing') return ['your application', 'or livedb burst'];
   return [
-    edge('write', 'burst', 'postgres', burst.rates.rows, 'rows/s', burst.rates.transactions != null && `${rate(burst.rates.transactions)} transactions/s`, burst.state),
-    edge('wal', 'postgres', 'cdc', cdc.rates.transactions, 'tx/s', 'transactions decoded from the WAL', cdc.state),
-    edge('produce', 'cdc', 'kafka', cdc.rates.events, 'events/s', cdc.rates.bytes != null && `${bytes(cdc.rates.bytes)}/s`, cdc.state),
-    edge('consume', 'kafka', 'process', process.rates.events, 'events/s', 'read in commit order', process.state),
-    edge('results', 'process', 'page', flow.view.updates, 'updates/s', 'changed groups of the view', process.state),
-    edge('tail', 'kafka', 'page', flow.read.events, 'events/s', `${bytes(flow.read.bytes)}/s`, linkState(flow.events)),
+    known(burst.numbers.target_rows_per_second, n => (n > 0 ? `${count(n)} rows/s wanted` : 'as fast as it can')),
+    known(burst.numbers.rows_total, n => `${short(n)} rows written`),
+  ];
+}
+
+function sourceLines(cdc) {
+  const [current, confirmed] = [lsn(cdc.texts.current_lsn), lsn(cdc.texts.confirmed_lsn)];
+  const kept = known(cdc.numbers.retained_wal_bytes, n => `${bytes(n)} kept for the slot`);
+  const open = current != null && confirmed != null ? `${bytes(Number(current - confirmed))} unconfirmed` : null;
+  return [cdc.texts.current_lsn ? `WAL ${cdc.texts.current_lsn}` : cdc.texts.slot && `slot ${cdc.texts.slot}`, kept || open];
+}
+
+/**
+ * The edges: {id, from, to, value, unit, more, note, state}. value is a rate, unit its unit; more stands beside them where
+ * there is room, note says what is counted.
+ */
+export function edgesOf(flow) {
+  const {burst, cdc} = flow.stages;
+  const process = flow.stages.process;
+  return [
+    {id: 'write', from: 'burst', to: 'postgres', value: burst.rates.rows, unit: 'rows/s', state: burst.state,
+      note: 'rows written and committed'},
+    {id: 'wal', from: 'postgres', to: 'cdc', value: cdc.rates.transactions, unit: 'tx/s', state: cdc.state,
+      note: 'transactions decoded from the write-ahead log'},
+    {id: 'produce', from: 'cdc', to: 'kafka', value: cdc.rates.events, unit: 'events/s', state: cdc.state,
+      more: known(cdc.rates.bytes, n => `${bytes(n)}/s`), note: 'events committed to Kafka'},
+    {id: 'consume', from: 'kafka', to: 'process', value: process.rates.events, unit: 'events/s', state: process.state,
+      note: 'events read in commit order'},
+    {id: 'results', from: 'process', to: 'page', value: flow.view.updates, unit: 'updates/s', state: process.state,
+      note: 'changed groups of the view'},
+    {id: 'tail', from: 'kafka', to: 'page', value: flow.read.events, unit: 'events/s', state: linkState(flow.events),
+      more: `${bytes(flow.read.bytes)}/s`, note: 'events read by this dashboard in commit order'},
   ];
 }
 
 /** One sentence on which stage holds the others up; empty if none does. */
 export function bottleneck(flow, latency) {
-  const {burst, cdc, process} = flow.stages;
-  const lag = s => (s.rates.events > 0 ? s.numbers.lag_seconds || 0 : 0);
+  const {burst, cdc} = flow.stages;
+  const process = flow.stages.process;
   if (lag(cdc) > 2) return `Capture is the bottleneck: Kafka has what was committed ${ms(lag(cdc) * 1000)} ago.`;
   if (lag(process) - lag(cdc) > 2) return `The processor is the bottleneck: views are ${ms(lag(process) * 1000)} behind.`;
   if (latency?.events.count > 0 && latency.events.p50 > 2000) return `This dashboard reads ${ms(latency.events.p50)} behind.`;
-  if (burst.rates.offered_rows > 20 && burst.rates.rows < burst.rates.offered_rows * .8) {
-    return `The source is the bottleneck: ${rate(burst.rates.rows)} of ${rate(burst.rates.offered_rows)} rows/s wanted are written.`;
+  const {rows, offered_rows: wanted} = burst.rates;
+  if (wanted > 20 && rows < wanted * .8) {
+    return `The source is the bottleneck: ${rate(rows)} of ${rate(wanted)} rows/s wanted are written.`;
   }
   return '';
 }

@@ -22,6 +22,12 @@ export const server = signal(null); // {prefix, version, started}
 export const flow = signal(null);
 export const latency = signal(null);
 
+/** Whether all tables seen are of one schema, which then need not be told with each. */
+export const oneSchema = computed(() => {
+  const schemas = new Set((flow.value?.tables || []).map(t => t.table.slice(0, t.table.indexOf('.'))));
+  return schemas.size <= 1;
+});
+
 // Charts
 
 const COLUMNS = 11; // time, offered, written, captured, processed, arrived, p50, p95, p99, max, heat

@@ -3,52 +3,64 @@
 import {useEffect, useRef, useState} from 'preact/hooks';
 import {html} from './html.js';
 import {Icon, State, stateName} from './icons.js';
+import {rate} from './format.js';
 import {bottleneck, edgesOf, nodesOf} from './stages.js';
 import {connection, flow, latency, openNode, silence} from './store.js';
 import {Inspector} from './inspect.js';
 import {Empty} from './empty.js';
 
-const NARROW = 880;
+const NODES = 6;
+const NARROW = 880; // pixels, below which the nodes stand in a column
+const TIP = 7; // length of an arrow's head
 
 // Places of the nodes, in pixels: one row with an arc below, or one column with an arc at the right.
 function layout(width) {
   if (width < NARROW) {
-    const height = 46;
-    const gap = 30;
-    return {narrow: true, width, height: 6 * height + 5 * gap, node: i => ({x: 0, y: i * (height + gap), w: width - 34, h: height})};
+    const [h, gap] = [46, 30];
+    return {narrow: true, width, height: NODES * h + (NODES - 1) * gap, node: i => ({x: 0, y: i * (h + gap), w: width - 34, h})};
   }
-  const w = Math.min(164, Math.floor((width - 5 * 58) / 6));
-  const gap = (width - 6 * w) / 5;
-  return {narrow: false, tight: w < 128, width, height: 128, node: i => ({x: Math.round(i * (w + gap)), y: 0, w, h: 84})};
+  const w = Math.min(164, Math.floor((width - (NODES - 1) * 58) / NODES));
+  const gap = (width - NODES * w) / (NODES - 1);
+  return {tight: w < 128, width, height: 128, node: i => ({x: Math.round(i * (w + gap)), y: 0, w, h: 84})};
 }
 
-const strokeWidth = rate => (rate > 0 ? Math.min(5, 1 + .8 * Math.log10(1 + rate)) : 1.25);
-const seconds = rate => (rate > 2000 ? 1 : rate > 200 ? 1.5 : rate > 20 ? 2.2 : 3.2);
+// An edge's line {d}, its head {tip: [x, y, dx, dy]}, the place of its words {at}, and for a straight one {from, run}.
+const draw = (edge, a, b, narrow) => (edge.id === 'tail' ? arc : straight)[narrow ? 'down' : 'across'](a, b);
 
-const TIP = 7; // length of an arrow's head
+const straight = {
+  across(a, b) {
+    const [x, y] = [a.x + a.w, a.y + a.h / 2];
+    return {d: `M${x} ${y}H${b.x - TIP}`, tip: [b.x, y, 1, 0], at: {x: (x + b.x) / 2, y}, from: {x, y}, run: b.x - x};
+  },
+  down(a, b) {
+    const [x, y] = [23, a.y + a.h];
+    return {d: `M${x} ${y}V${b.y - TIP}`, tip: [x, b.y, 0, 1], at: {x: x + 14, y: (y + b.y) / 2}, from: {x, y}, run: b.y - y};
+  },
+};
+
+const arc = {
+  across(a, b) {
+    const [x1, x2, y, low] = [a.x + a.w / 2, b.x + b.w / 2, a.h, 112];
+    const d = `M${x1} ${y}V${low - 10}q0 10 10 10H${x2 - 10}q10 0 10 -10V${y + TIP}`;
+    return {d, tip: [x2, y, 0, -1], at: {x: (x1 + x2) / 2, y: low}, arc: true};
+  },
+  down(a, b) {
+    const [x, y1, y2] = [a.w + 22, a.y + a.h / 2, b.y + b.h / 2];
+    const d = `M${a.w} ${y1}H${x - 8}q8 0 8 8V${y2 - 8}q0 8 -8 8H${b.w + TIP}`;
+    return {d, tip: [b.w, y2, -1, 0], at: {x: x - 12, y: (y1 + y2) / 2}, arc: true};
+  },
+};
 
 // An arrow's head at (x, y), pointing along (dx, dy).
-const head = ([x, y, dx, dy]) => `M${x} ${y}L${x - TIP * dx + 4.5 * dy} ${y - TIP * dy + 4.5 * dx}L${x - TIP * dx - 4.5 * dy} ${y - TIP * dy - 4.5 * dx}Z`;
-
-// The line of an edge, its head and the place of its words.
-function pathOf(edge, a, b, narrow) {
-  const arc = edge.id === 'tail';
-  if (narrow && arc) {
-    const x = a.w + 22;
-    const [y1, y2] = [a.y + a.h / 2, b.y + b.h / 2];
-    return {d: `M${a.w} ${y1}H${x - 8}q8 0 8 8V${y2 - 8}q0 8 -8 8H${b.w + TIP}`, at: {x: x - 12, y: (y1 + y2) / 2}, tip: [b.w, y2, -1, 0], arc};
-  }
-  if (narrow) {
-    const x = 23;
-    return {d: `M${x} ${a.y + a.h}V${b.y - TIP}`, tip: [x, b.y, 0, 1], at: {x: x + 14, y: (a.y + a.h + b.y) / 2}, from: {x, y: a.y + a.h}, run: b.y - a.y - a.h};
-  }
-  if (arc) {
-    const [x1, x2, y, low] = [a.x + a.w / 2, b.x + b.w / 2, a.h, 112];
-    return {d: `M${x1} ${y}V${low - 10}q0 10 10 10H${x2 - 10}q10 0 10 -10V${y + TIP}`, at: {x: (x1 + x2) / 2, y: low}, tip: [x2, y, 0, -1], arc};
-  }
-  const y = a.y + 42;
-  return {d: `M${a.x + a.w} ${y}H${b.x - TIP}`, tip: [b.x, y, 1, 0], at: {x: (a.x + a.w + b.x) / 2, y}, from: {x: a.x + a.w, y}, run: b.x - a.x - a.w};
+function head([x, y, dx, dy]) {
+  const [bx, by, half] = [x - TIP * dx, y - TIP * dy, 4.5];
+  return `M${x} ${y}L${bx + half * dy} ${by + half * dx}L${bx - half * dy} ${by - half * dx}Z`;
 }
+
+const strokeWidth = value => (value > 0 ? Math.min(5, 1 + .8 * Math.log10(1 + value)) : 1.25);
+
+// How long a drop takes along an edge.
+const seconds = value => (value > 2000 ? 1 : value > 200 ? 1.5 : value > 20 ? 2.2 : 3.2);
 
 export function Topology() {
   const box = useRef(null);
@@ -60,61 +72,80 @@ export function Topology() {
     measure();
     return () => watch.disconnect();
   }, []);
-  const hold = flow.value && bottleneck(flow.value, latency.value);
+  const caution = flow.value && bottleneck(flow.value, latency.value);
   return html`
     <section class="panel panel-topology" aria-labelledby="topology-title" data-testid="topology">
       <header>
         <h2 id="topology-title">Pipeline</h2>
-        ${hold && html`<p class="caution" data-testid="bottleneck">${hold}</p>`}
+        ${caution && html`<p class="caution" data-testid="bottleneck">${caution}</p>`}
       </header>
-      <div class="topology"><div ref=${box}>
-        ${flow.value ? width > 0 && html`<${Drawing} width=${width} />` : html`<${Empty} busy title="Connecting to the dashboard" />`}
-      </div></div>
+      <div class="topology">
+        <div ref=${box}>
+          ${!flow.value && html`<${Empty} busy title="Connecting to the dashboard" />`}
+          ${flow.value && width > 0 && html`<${Drawing} width=${width} />`}
+        </div>
+      </div>
       <${Inspector} />
     </section>`;
 }
 
 function Drawing({width}) {
   const page = connection.value.phase === 'lost' ? 'error' : silence.value ? 'stale' : 'healthy';
-  const nodes = nodesOf(flow.value, latency.value, page);
-  const edges = edgesOf(flow.value);
   const plan = layout(width);
-  const box = Object.fromEntries(nodes.map((n, i) => [n.id, plan.node(i)]));
-  const paths = edges.map(e => ({...e, ...pathOf(e, box[e.from], box[e.to], plan.narrow)}));
+  const nodes = nodesOf(flow.value, latency.value, page).map((node, i) => ({...node, place: plan.node(i)}));
+  const place = id => nodes.find(node => node.id === id).place;
+  const edges = edgesOf(flow.value).map(edge => {
+    const health = edge.value > 0 ? edge.state : 'quiet';
+    return {...edge, health, ...draw(edge, place(edge.from), place(edge.to), plan.narrow)};
+  });
+  const kind = plan.narrow ? ' drawing-narrow' : plan.tight ? ' drawing-tight' : '';
   return html`
-    <div class=${'drawing' + (plan.narrow ? ' drawing-narrow' : plan.tight ? ' drawing-tight' : '')} style=${{height: plan.height + 'px'}}>
+    <div class=${'drawing' + kind} style=${{height: plan.height + 'px'}}>
       <svg width=${plan.width} height=${plan.height} aria-hidden="true">
-        ${paths.map(e => html`<path key=${e.id} class=${`edge edge-${e.rate > 0 ? e.state : 'quiet'}`} d=${e.d} stroke-width=${strokeWidth(e.rate)} />
-          <path key=${e.id + '-head'} class=${`edge-head edge-head-${e.rate > 0 ? e.state : 'quiet'}`} d=${head(e.tip)} />`)}
+        ${edges.map(e => html`
+          <path key=${e.id} class=${`edge edge-${e.health}`} d=${e.d} stroke-width=${strokeWidth(e.value)} />
+          <path key=${e.id + '-head'} class=${`edge-head edge-head-${e.health}`} d=${head(e.tip)} />`)}
       </svg>
-      ${paths.map(e => html`<${Edge} key=${e.id} edge=${e} narrow=${plan.narrow} />`)}
-      ${nodes.map(n => html`<${Node} key=${n.id} node=${n} place=${box[n.id]} narrow=${plan.narrow} />`)}
+      ${edges.map(e => html`<${Drops} key=${e.id + '-drops'} edge=${e} narrow=${plan.narrow} />`)}
+      ${edges.map(e => html`<${Words} key=${e.id} edge=${e} roomy=${!plan.narrow && !plan.tight} />`)}
+      ${nodes.map(n => html`<${Node} key=${n.id} node=${n} most=${plan.narrow ? 1 : 2} />`)}
     </div>`;
 }
 
-const place = ({x, y, w, h}) => ({left: x + 'px', top: y + 'px', width: w + 'px', height: h + 'px'});
+const px = n => `${n}px`;
 
-function Edge({edge, narrow}) {
-  const moving = edge.rate > 0 && edge.from?.x != null;
-  return html`
-    ${moving && [0, 1, 2].map(i => html`<i key=${i} class=${`drop ${narrow ? 'drop-down' : 'drop-across'}`} style=${{
-      left: edge.from.x + 'px', top: edge.from.y + 'px', '--run': edge.run + 'px',
-      animationDuration: seconds(edge.rate) + 's', animationDelay: -(i * seconds(edge.rate)) / 3 + 's',
-    }}></i>`)}
-    <p class=${'edge-words' + (edge.arc ? ' edge-words-arc' : '')} style=${{left: edge.at.x + 'px', top: edge.at.y + 'px'}} title=${edge.more || ''} data-testid=${'edge-' + edge.id} data-rate=${edge.rate}>
-      <b>${edge.main}</b> <span>${edge.unit}</span>${edge.arc && !narrow && html` <span class="edge-more">${edge.more}</span>`}
-    </p>`;
+// What moves along a straight edge. The browser's compositor moves it: it costs the page nothing.
+function Drops({edge, narrow}) {
+  if (!(edge.value > 0) || edge.arc) return null;
+  const time = seconds(edge.value);
+  return [0, 1, 2].map(i => html`
+    <i key=${i} class=${`drop ${narrow ? 'drop-down' : 'drop-across'}`} style=${{
+      left: px(edge.from.x), top: px(edge.from.y), '--run': px(edge.run),
+      animationDuration: `${time}s`, animationDelay: `${(-i * time) / 3}s`,
+    }}></i>`);
 }
 
-function Node({node, place: at, narrow}) {
+const Words = ({edge, roomy}) => html`
+  <p class=${'edge-words' + (edge.arc ? ' edge-words-arc' : '')} style=${{left: px(edge.at.x), top: px(edge.at.y)}}
+    title=${edge.note} data-testid=${'edge-' + edge.id} data-rate=${edge.value || 0}>
+    <b>${rate(edge.value)}</b>
+    <span>${edge.unit}</span>
+    ${roomy && edge.more && html`<span class="edge-more">${edge.more}</span>`}
+  </p>`;
+
+function Node({node, most}) {
   const open = openNode.value === node.id;
+  const {x, y, w, h} = node.place;
+  const trouble = node.detail && node.state !== 'healthy';
   return html`
-    <button type="button" class=${`node node-${node.state}`} style=${place(at)} data-testid=${'node-' + node.id} data-state=${node.state}
-      aria-expanded=${open} aria-controls="inspector" onClick=${() => (openNode.value = open ? '' : node.id)}>
-      <span class="node-head"><${Icon} name=${node.icon} /><span class="node-title">${node.title}</span><${State} state=${node.state} label=${false} /></span>
+    <button type="button" class=${`node node-${node.state}`} data-testid=${'node-' + node.id} data-state=${node.state}
+      style=${{left: px(x), top: px(y), width: px(w), height: px(h)}} aria-expanded=${open} aria-controls="inspector"
+      onClick=${() => (openNode.value = open ? '' : node.id)}>
+      <span class="node-head">
+        <${Icon} name=${node.icon} /><span class="node-title">${node.title}</span><${State} state=${node.state} label=${false} />
+      </span>
       <span class="hidden">${stateName(node.state)}</span>
-      ${node.detail && node.state !== 'healthy'
-        ? html`<span class="node-line node-detail" title=${node.detail}>${node.detail}</span>`
-        : node.lines.slice(0, narrow ? 1 : 2).map(line => html`<span class="node-line" key=${line} title=${line}>${line}</span>`)}
+      ${trouble && html`<span class="node-line node-detail" title=${node.detail}>${node.detail}</span>`}
+      ${!trouble && node.lines.slice(0, most).map(line => html`<span class="node-line" key=${line} title=${line}>${line}</span>`)}
     </button>`;
 }
