@@ -23,7 +23,7 @@ type shop struct {
 	nextID int
 	groups map[groupOf]*sum
 
-	rows, transactions, bytes, commits float64
+	rows, transactions, commits float64
 }
 
 type order struct {
