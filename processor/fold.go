@@ -28,7 +28,8 @@ type fold struct {
 	newest  int64             // the greatest event time, microseconds since 1970
 	timed   bool              // there was an event time
 	dropped uint64            // groups that retention dropped
-	late    uint64            // changes of groups that retention had dropped
+	late    uint64            // changes of groups that retention had dropped, or that began before the stream
+	begin   int64             // windows that began before it are left out, microseconds since 1970; 0 for none
 
 	dirty   []*group // changed since results
 	scratch []byte
@@ -174,7 +175,7 @@ func (f *fold) change(item *Item, r row, by int64) (late bool, err error) {
 	if err != nil {
 		return false, f.violation(item, ErrValue, "a time such as 2026-11-22T10:00:00.123456Z", err.Error())
 	}
-	if f.atKnown && start < f.horizon() {
+	if f.atKnown && (start < f.horizon() || start < f.begin) {
 		return true, nil
 	}
 	g := f.groups[string(key)]

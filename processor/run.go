@@ -33,6 +33,10 @@ type Config struct {
 	View     View
 	Interval time.Duration // between two Kafka transactions with results; 0 means 25 ms
 
+	// NoSnapshot tells that the stream does not hold the rows that were there before it. Windows that began before its first
+	// transaction cannot be computed then: they are left out, and their changes count as late.
+	NoSnapshot bool
+
 	// RetentionBytes has the two topics trimmed to about this size instead of compacted, for brokers whose compaction
 	// does not help; 0 compacts. Results that no change touches are repeated before they are trimmed away, so they must
 	// fit a quarter of it.

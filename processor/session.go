@@ -128,6 +128,9 @@ func (s *session) take(item *Item) error {
 	switch item.Kind {
 	case Begin:
 		s.inside = true
+		if s.config.NoSnapshot && item.Tx.First == 1 {
+			s.fold.begin = item.Tx.Time.UnixMicro()
+		}
 	case Event:
 		s.totals.event(item.Topic)
 		switch item.Topic {

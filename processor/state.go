@@ -26,6 +26,7 @@ type state struct {
 	Sample     *result       `json:"sample"` // one of the groups; null if there is none
 	Dropped    uint64        `json:"dropped"`
 	Late       uint64        `json:"late"`
+	Begin      int64         `json:"begin_us,omitempty"` // windows that began before it are left out, microseconds since 1970
 }
 
 // result is a record of the view's topic.
@@ -38,7 +39,7 @@ type result struct {
 func (s *session) state() []byte {
 	st := state{Version: 1, View: s.config.View.definition(), Position: s.last.Position, Seq: s.last.Seq, Epoch: s.last.Tx.Epoch,
 		Commit: s.last.Tx.Commit, CommitTime: s.last.Tx.Time,
-		Groups: s.fold.live, Sample: s.fold.sample(), Dropped: s.fold.dropped, Late: s.fold.late}
+		Groups: s.fold.live, Sample: s.fold.sample(), Dropped: s.fold.dropped, Late: s.fold.late, Begin: s.fold.begin}
 	if s.reader != nil {
 		st.Saved = s.reader.Saved()
 	}
@@ -85,7 +86,7 @@ func (s *session) load(st state, results map[string][]byte) (Start, error) {
 		}
 	}
 	f := s.fold
-	f.dropped, f.late = st.Dropped, st.Late
+	f.dropped, f.late, f.begin = st.Dropped, st.Late, st.Begin
 	if st.EventTime != nil {
 		f.newest, f.timed = *st.EventTime, true
 	}

@@ -269,6 +269,26 @@ func TestViewNeedsTheWholeEarlierRow(t *testing.T) {
 	}
 }
 
+// A stream without a snapshot tells of rows that it never brought: their windows began before it and are left out whole.
+func TestWindowsFromBeforeTheStreamAreLeftOut(t *testing.T) {
+	f := newFold(Orders("shop"))
+	f.begin = time.Date(2026, 11, 22, 10, 0, 0, 500_000_000, time.UTC).UnixMicro()
+	for i, value := range [][]byte{
+		change("u", &order{"new", "09:59:59", "1"}, &order{"paid", "09:59:59", "1"}), // of a row from before
+		change("d", &order{"new", "10:00:00.2", "1"}, nil),                           // likewise
+		change("c", nil, &order{"new", "10:00:00.7", "1"}),                           // in a window that is not whole
+		change("c", nil, &order{"new", "10:00:01", "1"}),
+		change("u", &order{"new", "10:00:01", "1"}, &order{"paid", "10:00:01", "2.50"}),
+	} {
+		if err := f.apply(&Item{Value: value, Seq: uint64(i + 1), Tx: Transaction{Epoch: 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := results(t, f), "paid 10:00:01 = 1 2.50"; got != want || f.late != 3 {
+		t.Errorf("results %q and %d late, want %q and 3", got, f.late, want)
+	}
+}
+
 func TestTruncateOfAnotherTableIsPassedOver(t *testing.T) {
 	f := newFold(Orders("shop"))
 	if err := f.apply(&Item{Value: change("c", nil, &order{"open", "10:00:00", "1"})}); err != nil {

@@ -217,7 +217,7 @@ func TestDiff(t *testing.T) {
 	b.open(link)
 	b.until("the event by its address", `document.querySelector('[data-testid=detail]')?.dataset.seq === '1'`)
 	b.open(s.url + "?event=1@16/FF:1")
-	b.until("the way to a lost event", `document.querySelector('[data-testid=event-lost]')?.textContent.includes('livedb replay --from 16/FF')`)
+	b.until("the word on a lost event", `document.querySelector('[data-testid=event-lost]')?.textContent.includes('16/FF')`)
 }
 
 func TestKeyboardOnly(t *testing.T) {

@@ -33,7 +33,7 @@ func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retent
 }
 
 func (h *host) runProcess(k kafkaFlags, schema string, retention int64) {
-	c := processor.Config{Kafka: k.config("process"), Prefix: k.Prefix, View: processor.Orders(schema), RetentionBytes: retention,
+	c := processor.Config{Kafka: k.config("process"), Prefix: k.Prefix, View: processor.Orders(schema), NoSnapshot: true, RetentionBytes: retention,
 		Metrics: metrics.NewProcessor(h.registry), Status: h.board.Role("process"), Log: h.log.With("role", "process")}
 	h.role(func(ctx context.Context) error { return processor.Run(ctx, c) })
 }

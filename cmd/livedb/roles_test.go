@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/burst"
 	"github.com/livedb/livedb/internal/burst/ledger"
@@ -162,6 +164,44 @@ func ready(t *testing.T, p *process) {
 func demoTables() string {
 	var c demoCommand
 	return strings.Join(c.sourceConfig("").Tables, ",")
+}
+
+// A stream may begin while somebody writes, and without a snapshot: the view leaves out what it cannot know, and goes on.
+func TestAStreamBeginsUnderLoad(t *testing.T) {
+	p := newPlace(t)
+	writer := start(t, append([]string{"burst", "--rate", "1000", "--keep-orders", "100"}, p.source...)...)
+	writer.await("burst begins")
+	awaitRows(t, p, 50)
+	running := start(t, append([]string{"run", "--listen", "127.0.0.1:0", "--tables", demoTables()}, p.both...)...)
+	running.await("streaming")
+	f := follow(t, p)
+	f.verifier = ledger.NewVerifier(ledger.Config{Schema: demoName, Midway: true})
+	f.more(3000)
+	if r := f.verifier.Report(); !r.OK() {
+		t.Errorf("%+v", r)
+	}
+	ready(t, running)
+	if err := running.stop(syscall.SIGINT, 5*time.Second); err != nil {
+		t.Errorf("run ended with %v", err)
+	}
+}
+
+// awaitRows waits until the demo's orders are that many.
+func awaitRows(t *testing.T, p place, rows int) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for n := 0; n < rows; {
+		// The server paces the poll.
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+demoName+".orders, pg_sleep(0.05)").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // run does the same in one process, against servers that LiveDB did not start.

@@ -70,14 +70,13 @@ const Place = ({row}) => html`
     <div><dt>In Kafka</dt><dd>${row.topic} <span class="muted">/ ${row.partition} @ ${count(row.offset)}</span></dd></div>
   </dl>`;
 
-// The event that a link names has left the ring; Kafka and the WAL may still have it.
+// The event that a link names has left the ring; Kafka may still have it.
 function Lost({event}) {
-  const from = event.replace(/^\d+@/, '').replace(/:\d+$/, '');
   return html`
     <div class="detail detail-lost" role="region" aria-label="Event that is not held" data-testid="event-lost">
       <p>
-        The event <code>${event}</code> is not among the last 2,000 that this dashboard holds. Stream it again with${' '}
-        <code>livedb replay --from ${from}</code>
+        The event <code>${event}</code> is not among the last 2,000 that this dashboard holds. Its topic in Kafka may still
+        have it.
       </p>
       <button type="button" class="plain icon-button" aria-label="Close" data-testid="event-lost-close"
         onClick=${() => (lostEvent.value = '')}>

@@ -115,13 +115,13 @@ function Cell({group, which}) {
 
 // What the panel says while the view has no group.
 function Nothing() {
-  if (!viewLoaded.value || !flow.value) return html`<${Empty} busy title="Reading the view" testid="view-empty" />`;
-  if (flow.value.stages.process.state === 'missing') {
+  if (flow.value?.stages.process.state === 'missing') {
     return html`
       <${Empty} title="No processor has reported" testid="view-empty">
         Views are computed by the role process. Start it with <code>livedb process</code>.
       <//>`;
   }
+  if (!viewLoaded.value) return html`<${Empty} busy title="Reading the view" testid="view-empty" />`;
   return html`
     <${Empty} title="No groups yet" testid="view-empty">
       The view fills with the first order. Run <code>livedb burst</code>, or insert one.
