@@ -21,12 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := devstack.StopShared(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(devstack.RunTests(m))
 }
 
 // source is a database with the demo's tables and a slot that holds what is written to them.

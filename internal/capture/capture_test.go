@@ -28,12 +28,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := devstack.StopShared(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(devstack.RunTests(m))
 }
 
 // bench is a source, a Kafka and a role between them.

@@ -3,7 +3,6 @@
 package devstack
 
 import (
-	"fmt"
 	"os"
 	"testing"
 )
@@ -13,10 +12,5 @@ func TestMain(m *testing.M) {
 		helper()
 		return
 	}
-	code := m.Run()
-	if err := StopShared(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(RunTests(m))
 }

@@ -96,6 +96,17 @@ func StopShared() error {
 	return err
 }
 
+// RunTests runs the tests of a binary for its TestMain, and stops the server of SharedPostgres after them. It returns the
+// code to exit with.
+func RunTests(m *testing.M) int {
+	code := m.Run()
+	if err := StopShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
 // TestDatabase makes an empty database and gives its URL. When the test ends the database goes, with its replication slots
 // and whoever is connected to it.
 func TestDatabase(t testing.TB, p *Postgres) string {
