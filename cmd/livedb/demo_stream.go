@@ -89,7 +89,7 @@ func (c *demoCommand) prove(i *invocation, h *host, k kafkaFlags, s *stack) (*su
 	}
 	catchUp, cancel := context.WithTimeout(h.ctx, limit)
 	defer cancel()
-	report, err := p.finish(catchUp, s.source.URL, result.Writers)
+	report, err := p.finish(catchUp, s.source.URL, result.Writers, i.ctx.Err() != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (p *proof) follow(ctx context.Context, written <-chan struct{}) error {
 
 // finish reads on until everything that the ledger holds was seen, or the context ends: what is missing then is counted.
 // The ledger may hold writers of earlier runs: they were before this stream.
-func (p *proof) finish(ctx context.Context, url string, writers []ledger.Writer) (ledger.Report, error) {
+func (p *proof) finish(ctx context.Context, url string, writers []ledger.Writer, interrupted bool) (ledger.Report, error) {
 	truth, err := burst.ReadTruth(context.WithoutCancel(ctx), url, demoName)
 	if err != nil {
 		return ledger.Report{}, err
@@ -136,7 +136,9 @@ func (p *proof) finish(ctx context.Context, url string, writers []ledger.Writer)
 		return !slices.ContainsFunc(writers, func(w ledger.Writer) bool { return w.ID == id })
 	})
 	for !p.verifier.CaughtUp(truth) {
-		if err := p.step(ctx); ctx.Err() != nil {
+		if err := p.step(ctx); ctx.Err() != nil && interrupted {
+			return p.verifier.Report(), nil // the user did not wait for the rest: nothing is known of it
+		} else if ctx.Err() != nil {
 			break
 		} else if err != nil {
 			return ledger.Report{}, err
