@@ -70,21 +70,21 @@ func (v *Violation) Unwrap() []error {
 	return []error{v.Err}
 }
 
-const auditRemedy = "run livedb audit to see the extent, and begin a new epoch if it is real"
+const violationRemedy = "keep the topics as they are for an examination, and begin a new stream if it is real"
 
 var remedies = map[error]string{
-	ErrGap:           auditRemedy,
-	ErrRepeat:        auditRemedy,
-	ErrOrder:         auditRemedy,
-	ErrCount:         auditRemedy,
+	ErrGap:           violationRemedy,
+	ErrRepeat:        violationRemedy,
+	ErrOrder:         violationRemedy,
+	ErrCount:         violationRemedy,
 	ErrRecord:        "let nothing but livedb cdc write to the stream's topics",
 	ErrEpoch:         "delete what was built from the old epoch and read the new one from its beginning",
 	ErrStall:         "look for a transaction that never ended with kafka-transactions.sh find-hanging, and for a partition without a leader",
 	ErrRetention:     "read from the beginning or from now, and let the topics keep their records for longer than a reader may be away",
 	ErrBeginningGone: "begin a new epoch, or read from now, and let the topics keep their records",
-	ErrUncounted:     "begin a new epoch with a snapshot, so that the stream holds the rows that were there before it",
+	ErrUncounted:     "begin a new stream",
 	ErrValue:         "leave the column out of the view, or change the value in the source and begin a new epoch",
-	ErrReset:         "read from the beginning if the stream was begun anew; otherwise run livedb audit",
+	ErrReset:         "read from the beginning if the stream was begun anew; otherwise begin a new stream",
 }
 
 // Broken reports whether an error says that the stream cannot be read further, however often one tries again.
