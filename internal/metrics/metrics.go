@@ -36,7 +36,6 @@ func latency(name, help string) prometheus.HistogramOpts {
 
 // Stages of livedb_end_to_end_latency_seconds, each measured from the commit in Postgres.
 const (
-	StageReceived  = "received"  // read by cdc
 	StageCommitted = "committed" // its Kafka transaction committed
 	StageProcessed = "processed" // in the processor's committed results
 	StageRead      = "read"      // seen by a read_committed reader: the dashboard's
