@@ -9,8 +9,8 @@ type Refusal struct {
 	Err     error  // what was seen, if an error
 }
 
-// Error returns the problem and the remedy.
-func (r *Refusal) Error() string { return r.Problem + "; " + r.Remedy }
+// Error returns the problem, the remedy and the name.
+func (r *Refusal) Error() string { return r.Problem + "; " + r.Remedy + " [" + r.Name + "]" }
 
 // Unwrap returns what was seen.
 func (r *Refusal) Unwrap() error { return r.Err }

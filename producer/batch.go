@@ -8,6 +8,7 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/failpoint"
 )
 
 // Batch is what one Kafka transaction will hold. It is filled by the Assembler, written by the Writer and used again.
@@ -80,6 +81,17 @@ func (b *Batch) reset() {
 	b.arena, b.records, b.places = b.arena[:0], b.records[:0], b.places[:0]
 	b.entries, b.topics, b.counts = b.entries[:0], b.topics[:0], b.counts[:0]
 	b.checkpoint, b.topology, b.first, b.lastCommit, b.whole = Checkpoint{}, nil, time.Time{}, time.Time{}, 0
+}
+
+// committed is the point that is passed when the batch has been committed.
+func (b *Batch) committed() failpoint.Point {
+	switch {
+	case b.checkpoint.Partial != nil:
+		return failpoint.PartCommitted
+	case len(b.records) == 0:
+		return failpoint.Heartbeat
+	}
+	return failpoint.Committed
 }
 
 func (b *Batch) empty() bool { return len(b.records) == 0 && b.topology == nil }

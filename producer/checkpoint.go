@@ -96,20 +96,6 @@ func (c *Checkpoint) UnmarshalJSON(data []byte) error {
 	return c.AckedUpto.Scan(read.AckedUpto)
 }
 
-// Topology is what the events' places rest on. It is written before anything relies on it.
-type Topology struct {
-	Version int              `json:"version"`
-	Topics  map[string]Place `json:"topics"` // by topic
-}
-
-// Place is a topic of events.
-type Place struct {
-	Schema     string   `json:"schema"`
-	Table      string   `json:"table"`
-	Partitions int32    `json:"partitions"`
-	Key        []string `json:"key"` // columns of the Kafka key, in order; none: no key, partition 0
-}
-
 // Check refuses to resume where the source is not the one the checkpoint was written for, or has gone back, or has
 // skipped ahead. confirmed is the slot's confirmed_flush_lsn, current the end of the source's WAL.
 func (c *Checkpoint) Check(now Source, confirmed, current cdc.LSN) error {
@@ -135,6 +121,21 @@ func (c *Checkpoint) Check(now Source, confirmed, current cdc.LSN) error {
 		return unsafe("slot_ahead_of_checkpoint", "the slot %s is confirmed up to %s and the checkpoint only allowed %s: it was re-created or moved by someone else", now.Slot, confirmed, c.AckedUpto)
 	}
 	return nil
+}
+
+// CheckWitness refuses a source that has another transaction at the checkpoint's commit LSN than the one that was delivered;
+// seen is the first it has there or later, its Commit 0 if there is none. A source that was restored from an older copy and
+// written to again passes every other check.
+func (c *Checkpoint) CheckWitness(seen cdc.Transaction) error {
+	if seen.Commit == c.Commit && seen.XID == c.XID && seen.Time.Equal(c.CommitTime) {
+		return nil
+	}
+	has := "none"
+	if seen.Commit != 0 {
+		has = fmt.Sprintf("transaction %d of %s at %s", seen.XID, seen.Time.UTC().Format(time.RFC3339Nano), seen.Commit)
+	}
+	return unsafe("source_rewritten", "the stream delivered transaction %d of %s at %s and the source has %s there: it was restored from an older copy and written to again",
+		c.XID, c.CommitTime.UTC().Format(time.RFC3339Nano), c.Commit, has)
 }
 
 func unsafe(name, format string, args ...any) *cdc.Refusal {

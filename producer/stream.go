@@ -27,23 +27,39 @@ type Saved struct {
 	Topology Topology
 }
 
-// ReadSaved reads the checkpoint up to a barrier, through a producer that has just fenced all older ones: what it returns
-// is the truth.
-func ReadSaved(ctx context.Context, client sarama.Client, p *kafka.Producer, topics envelope.Topics) (Saved, error) {
-	values, err := kafka.ReadCompacted(ctx, client, p, topics.Checkpoint())
+// PeekSaved reads the checkpoint as far as it is committed now, and changes nothing: another leader may be writing it.
+func PeekSaved(ctx context.Context, client sarama.Client, topics envelope.Topics) (Saved, error) {
+	latest, err := kafka.Latest(ctx, client, topics.Checkpoint(), keyPosition, keyTopology)
 	if err != nil {
 		return Saved{}, err
 	}
+	return parseSaved(topics, latest)
+}
+
+// ReadSaved reads the checkpoint behind a barrier, through a producer that has just fenced all older ones: what it returns
+// is the truth.
+func ReadSaved(ctx context.Context, client sarama.Client, p *kafka.Producer, topics envelope.Topics) (Saved, error) {
+	latest, err := kafka.LatestBehindBarrier(ctx, client, p, topics.Checkpoint(), keyPosition, keyTopology)
+	if err != nil {
+		return Saved{}, err
+	}
+	return parseSaved(topics, latest)
+}
+
+func parseSaved(topics envelope.Topics, latest map[string]kafka.Record) (Saved, error) {
 	saved := Saved{Topology: Topology{Version: 1, Topics: map[string]Place{}}}
-	if value, found := values[keyPosition]; found {
+	if r, found := latest[keyPosition]; found {
 		saved.Position = &Checkpoint{}
-		if err := json.Unmarshal(value, saved.Position); err != nil {
+		if err := json.Unmarshal(r.Value, saved.Position); err != nil {
 			return Saved{}, unsafe("checkpoint_unreadable", "the checkpoint in topic %s cannot be read (%v)", topics.Checkpoint(), err)
 		}
 	}
-	if value, found := values[keyTopology]; found {
-		if err := json.Unmarshal(value, &saved.Topology); err != nil || saved.Topology.Version != 1 {
+	if r, found := latest[keyTopology]; found {
+		if err := json.Unmarshal(r.Value, &saved.Topology); err != nil || saved.Topology.Version != 1 {
 			return Saved{}, unsafe("checkpoint_unreadable", "the topology in topic %s cannot be read (version %d, %v)", topics.Checkpoint(), saved.Topology.Version, err)
+		}
+		if saved.Topology.Mapping != Mapping {
+			return Saved{}, unsafe("mapping_changed", "the stream's events are written as %q and this LiveDB writes %q", saved.Topology.Mapping, Mapping)
 		}
 	}
 	return saved, nil

@@ -12,56 +12,10 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/metrics"
 )
-
-// Limits bound what one Kafka transaction holds. The zero value of a field means its default.
-type Limits struct {
-	Linger time.Duration // from a batch's first event to its commit, when Kafka keeps up
-	Bytes  int           // of keys, values and headers; exceeded by at most one change
-	Events int           // exceeded by at most one change
-
-	// Heartbeat is how often an idle stream records how far the source may forget.
-	Heartbeat time.Duration
-
-	// Stall ends the session when Kafka has not committed for so long: Postgres cannot shut down while a connection neither
-	// acknowledges nor goes.
-	Stall time.Duration
-
-	// RepeatTopology has the topology written again after that many commits, for a checkpoint topic that is trimmed
-	// instead of compacted; 0 is never.
-	RepeatTopology int
-}
-
-// Defaults of Limits.
-const (
-	DefaultLinger = 10 * time.Millisecond
-	DefaultBytes  = 4 << 20
-	DefaultEvents = 10_000
-
-	DefaultHeartbeat = 10 * time.Second
-	DefaultStall     = 12 * time.Second
-)
-
-func (l Limits) orDefault() Limits {
-	if l.Linger <= 0 {
-		l.Linger = DefaultLinger
-	}
-	if l.Bytes <= 0 {
-		l.Bytes = DefaultBytes
-	}
-	if l.Events <= 0 {
-		l.Events = DefaultEvents
-	}
-	if l.Heartbeat <= 0 {
-		l.Heartbeat = DefaultHeartbeat
-	}
-	if l.Stall <= 0 {
-		l.Stall = DefaultStall
-	}
-	return l
-}
 
 const (
 	// batches in turn: one is filled, one is written, one waits or is the spare of a split.
@@ -72,6 +26,9 @@ const (
 
 // ErrStalled says that Kafka has not committed for Limits.Stall.
 var ErrStalled = errors.New("kafka has not committed a transaction for some seconds")
+
+// ErrWorn says that a producer, all of whose commits succeeded, must be replaced before its next one.
+var ErrWorn = errors.New("a commit was sent to kafka twice, and its late copy must not meet the next one")
 
 // Writer is the handler of a stream: it fills batches through the Assembler on the stream's goroutine, and commits them
 // on its own. It is good for one session: after an error drop it, and start again from the checkpoint.
@@ -99,12 +56,6 @@ type Writer struct {
 	wanted    bool
 }
 
-// Progress is what has been committed since the process began. All sessions of a role share one.
-type Progress struct {
-	Transactions, Events, Bytes, Commits, Seq, LastCommitNanos atomic.Int64
-	Position                                                   atomic.Value // string
-}
-
 // NewWriter goes on from a checkpoint, whose topology was written.
 func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, topology Topology, limits Limits, m *metrics.CDC, progress *Progress) *Writer {
 	w := &Writer{assembler: a, producer: p, topics: topics, topology: topology, limits: limits.orDefault(), metrics: m, progress: progress,
@@ -118,13 +69,21 @@ func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, topology
 }
 
 // Begin implements the stream's handler.
-func (w *Writer) Begin(tx cdc.Transaction) error { return w.assembler.Begin(tx) }
+func (w *Writer) Begin(tx cdc.Transaction) error {
+	if err := w.assembler.Begin(tx); err != nil {
+		return err
+	}
+	return failpoint.Hit(failpoint.AfterBegin)
+}
 
 // Change implements the stream's handler. A batch that is over a limit in the middle of a transaction is handed over when
 // the transaction goes on, not before: so its last part is never empty.
 func (w *Writer) Change(c *cdc.Change) error {
 	w.split()
-	return w.assembler.Change(c)
+	if err := w.assembler.Change(c); err != nil {
+		return err
+	}
+	return failpoint.Hit(failpoint.MidTransaction)
 }
 
 // Truncate implements the stream's handler.
@@ -136,6 +95,9 @@ func (w *Writer) Truncate(lsn cdc.LSN, tables []*cdc.Table) error {
 // Commit implements the stream's handler.
 func (w *Writer) Commit(tx cdc.Transaction) error {
 	if err := w.assembler.Commit(tx); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.AfterCommit); err != nil {
 		return err
 	}
 	if w.over() || w.due(time.Now()) && len(w.queue) == 0 {
@@ -296,16 +258,10 @@ func (w *Writer) Write(ctx context.Context) error {
 // Done is closed once Write has returned: what is durable then stays so.
 func (w *Writer) Done() <-chan struct{} { return w.done }
 
+// commit writes a batch, its order and its checkpoint in one Kafka transaction.
 func (w *Writer) commit(b *Batch) error {
-	repeat := w.limits.RepeatTopology > 0 && w.since >= w.limits.RepeatTopology
-	if b.topology != nil {
-		w.topology = *b.topology
-	}
-	if w.since++; b.topology != nil || repeat {
-		w.since = 0
-		if err := WriteTopology(w.producer, w.topics, w.topology); err != nil {
-			return w.failed(err)
-		}
+	if err := w.writeTopology(b); err != nil {
+		return w.failed(err)
 	}
 	began := time.Now()
 	checkpoint, err := json.Marshal(b.checkpoint)
@@ -316,19 +272,14 @@ func (w *Writer) commit(b *Batch) error {
 	if err != nil {
 		return fmt.Errorf("write the transaction record: %w", err)
 	}
-	messages := b.render()
-	if err := w.producer.Begin(); err != nil {
+	if err := w.send(b, order, checkpoint); err != nil {
 		return w.failed(err)
 	}
-	for i := range messages {
-		w.producer.Send(&messages[i])
-	}
-	if len(b.entries) > 0 {
-		w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Transaction(), Value: sarama.ByteEncoder(order)})
-	}
-	w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Checkpoint(), Key: sarama.StringEncoder(keyPosition), Value: sarama.ByteEncoder(checkpoint)})
 	if err := w.producer.Commit(); err != nil {
 		return w.failed(err)
+	}
+	if err := failpoint.Hit(b.committed()); err != nil {
+		return err
 	}
 
 	// Only now may the source forget.
@@ -336,7 +287,50 @@ func (w *Writer) commit(b *Batch) error {
 	w.inFlight.Add(-1)
 	w.oldest.Store(time.Now().UnixNano())
 	w.count(b, began)
+	if w.producer.Worn() {
+		return ErrWorn
+	}
 	return nil
+}
+
+// send gives a Kafka transaction all its records, the checkpoint last.
+func (w *Writer) send(b *Batch, order, checkpoint []byte) error {
+	messages := b.render()
+	if err := w.producer.Begin(); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.KafkaBegun); err != nil {
+		return err
+	}
+	for i := range messages {
+		w.producer.Send(&messages[i])
+	}
+	if err := failpoint.Hit(failpoint.EventsSent); err != nil {
+		return err
+	}
+	if len(b.entries) > 0 {
+		w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Transaction(), Value: sarama.ByteEncoder(order)})
+	}
+	w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Checkpoint(), Key: sarama.StringEncoder(keyPosition), Value: sarama.ByteEncoder(checkpoint)})
+	return failpoint.Hit(failpoint.BeforeCommit)
+}
+
+// writeTopology writes the topology, in a Kafka transaction of its own, if the batch changed it or if it is time to repeat
+// it.
+func (w *Writer) writeTopology(b *Batch) error {
+	repeat := w.limits.RepeatTopology > 0 && w.since >= w.limits.RepeatTopology
+	w.since++
+	if b.topology == nil && !repeat {
+		return nil
+	}
+	if b.topology != nil {
+		w.topology = *b.topology
+	}
+	w.since = 0
+	if err := WriteTopology(w.producer, w.topics, w.topology); err != nil {
+		return err
+	}
+	return failpoint.Hit(failpoint.TopologyWritten)
 }
 
 func (w *Writer) failed(err error) error {
@@ -349,36 +343,4 @@ func (w *Writer) failed(err error) error {
 	}
 	w.metrics.KafkaTransactions.WithLabelValues(outcome).Inc()
 	return err
-}
-
-// count reports a committed batch.
-func (w *Writer) count(b *Batch, began time.Time) {
-	now := time.Now()
-	m, p := w.metrics, w.progress
-	m.KafkaTransactions.WithLabelValues("commit").Inc()
-	m.TransactionDuration.Observe(now.Sub(began).Seconds())
-	p.Commits.Add(1)
-	var events int64
-	for i := range b.records {
-		r := &b.records[i]
-		m.Records.WithLabelValues(b.places[r.place].topic).Inc()
-		if !r.value.none() {
-			m.Events.WithLabelValues(r.table.Schema, r.table.Name, r.op.String()).Inc()
-			events++
-		}
-	}
-	m.RecordBytes.Add(float64(len(b.arena)))
-	m.Transactions.Add(float64(b.whole))
-	p.Events.Add(events)
-	p.Bytes.Add(int64(len(b.arena)))
-	p.Transactions.Add(int64(b.whole))
-	p.Seq.Store(int64(b.checkpoint.Seq))
-	if b.whole > 0 {
-		lag := now.Sub(b.lastCommit)
-		m.LastCommit.Set(float64(b.lastCommit.UnixMicro()) / 1e6)
-		m.CommitLag.Set(lag.Seconds())
-		m.Latency.WithLabelValues(metrics.StageCommitted).Observe(lag.Seconds())
-		p.LastCommitNanos.Store(b.lastCommit.UnixNano())
-		p.Position.Store(b.checkpoint.Commit.String())
-	}
 }

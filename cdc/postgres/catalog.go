@@ -26,6 +26,23 @@ func OpenCatalog(ctx context.Context, c Config) (*Catalog, error) {
 // Close disconnects.
 func (c *Catalog) Close(ctx context.Context) { c.conn.Close(ctx) }
 
+// Publication reads the publication; nil if it does not exist.
+func (c *Catalog) Publication(ctx context.Context, name string) (*Publication, error) {
+	return readPublication(ctx, c.conn, name)
+}
+
+// HasTable reports whether the source has a table of this name, published or not, written as schema.table.
+func HasTable(ctx context.Context, c Config, table string) (has bool, err error) {
+	conn, err := Connect(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname || '.' || c.relname = $1 AND c.relkind IN ('r', 'p'))`, table).Scan(&has)
+	return has, err
+}
+
 // Type is a type outside pg_catalog.
 type Type struct {
 	Base     uint32 // of a domain: the type it narrows, which may be a domain of the same map; else 0

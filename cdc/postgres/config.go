@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/internal/dial"
 )
 
 // Config names the source and the stream's objects in it.
@@ -28,12 +30,51 @@ type Config struct {
 	// Tables are what the publication is created for, as schema.table; empty means all tables. An existing publication
 	// is taken as it is.
 	Tables []string
+
+	// SenderTimeout is the replication connection's wal_sender_timeout; zero means DefaultSenderTimeout.
+	SenderTimeout time.Duration
+
+	// Dial opens the network connection below TLS, to the host as it is named; nil means the default dialer, which notices a
+	// half-open connection.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// The bounds of Config.SenderTimeout. Postgres frees a dead client's slot after it; a short pause must not reach it.
+const (
+	DefaultSenderTimeout = 30 * time.Second
+	minSenderTimeout     = 5 * time.Second
+	maxSenderTimeout     = 10 * time.Minute
+)
+
+func (c Config) senderTimeout() time.Duration {
+	if c.SenderTimeout == 0 {
+		return DefaultSenderTimeout
+	}
+	return c.SenderTimeout
+}
+
+// parse is Parse with what the other fields ask for.
+func (c Config) parse() (*pgx.ConnConfig, error) {
+	if t := c.senderTimeout(); t < minSenderTimeout || t > maxSenderTimeout {
+		return nil, &cdc.Refusal{Name: "sender_timeout_malformed", Problem: fmt.Sprintf("the sender timeout %s is not between %s and %s", t, minSenderTimeout, maxSenderTimeout),
+			Remedy: "choose another --sender-timeout"}
+	}
+	cc, err := Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if c.Dial != nil {
+		cc.DialFunc = c.Dial
+		cc.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+	}
+	return cc, nil
 }
 
 // connectTimeout bounds every attempt to connect; a suspended Neon compute takes some hundred milliseconds to wake.
 const connectTimeout = 15 * time.Second
 
-// Parse reads the URL and refuses what cannot work before anything is dialled.
+// Parse reads the URL and refuses what cannot work before anything is dialled. Beyond this machine the server is verified by
+// TLS, whatever sslmode says but disable.
 func Parse(sourceURL string) (*pgx.ConnConfig, error) {
 	if sourceURL == "" {
 		return nil, &cdc.Refusal{Name: "source_missing", Problem: "no source is given",
@@ -46,6 +87,10 @@ func Parse(sourceURL string) (*pgx.ConnConfig, error) {
 		return nil, malformed("it does not begin with postgres://")
 	}
 	c, err := pgx.ParseConfig(sourceURL)
+	if err != nil && strings.Contains(err.Error(), "failed to configure TLS") {
+		return nil, &cdc.Refusal{Name: "source_tls_malformed", Problem: "the source URL's TLS cannot be had (" + Mask(err.Error(), sourceURL) + ")",
+			Remedy: "check its sslmode, sslrootcert, sslcert and sslkey"}
+	}
 	if err != nil {
 		return nil, malformed(Mask(err.Error(), sourceURL))
 	}
@@ -54,6 +99,10 @@ func Parse(sourceURL string) (*pgx.ConnConfig, error) {
 			Remedy: "use the direct host " + host}
 	}
 	c.ConnectTimeout = connectTimeout
+	c.DialFunc = dial.Context
+	if err := secure(c, sourceURL); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -100,7 +149,7 @@ func Address(c *pgx.ConnConfig) string {
 // fixed are the settings that make Postgres write values as the decoder reads them, and that keep a role's or a
 // project's time limits off the connection. Neon's proxy forwards options but drops other startup parameters, so they
 // travel as options; a role's own settings lose to these.
-var fixed = []struct{ name, value, shown string }{
+var fixed = []setting{
 	{"DateStyle", "ISO,YMD", "ISO, YMD"},
 	{"TimeZone", "UTC", "UTC"},
 	{"IntervalStyle", "postgres", "postgres"},
@@ -114,13 +163,34 @@ var fixed = []struct{ name, value, shown string }{
 	{"lock_timeout", "0", "0"},
 	{"idle_in_transaction_session_timeout", "0", "0"},
 	{"idle_session_timeout", "0", "0"},
-	{"wal_sender_timeout", "30s", "30s"},
 }
 
-func options(given string) string {
+// setting is a setting of the server, as it is given and as SHOW shows it.
+type setting struct{ name, value, shown string }
+
+// settings are the fixed ones and those that the configuration chooses.
+func (c Config) settings() []setting {
+	t := c.senderTimeout().Milliseconds()
+	return append(slices.Clip(fixed), setting{"wal_sender_timeout", fmt.Sprint(t), shownTime(t)})
+}
+
+// shownTime writes milliseconds as SHOW does: in the largest unit that leaves a whole number.
+func shownTime(ms int64) string {
+	for _, unit := range []struct {
+		name string
+		ms   int64
+	}{{"min", 60_000}, {"s", 1000}} {
+		if ms%unit.ms == 0 {
+			return fmt.Sprint(ms/unit.ms, unit.name)
+		}
+	}
+	return fmt.Sprint(ms, "ms")
+}
+
+func (c Config) options(given string) string {
 	var b strings.Builder
 	b.WriteString(given)
-	for _, s := range fixed {
+	for _, s := range c.settings() {
 		fmt.Fprintf(&b, " -c %s=%s", s.name, s.value)
 	}
 	return strings.TrimSpace(b.String())
@@ -128,12 +198,12 @@ func options(given string) string {
 
 // Connect opens a plain SQL connection with the fixed settings.
 func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
-	cc, err := Parse(c.URL)
+	cc, err := c.parse()
 	if err != nil {
 		return nil, err
 	}
 	cc.RuntimeParams["application_name"] = "livedb/" + c.Slot
-	cc.RuntimeParams["options"] = options(cc.RuntimeParams["options"])
+	cc.RuntimeParams["options"] = c.options(cc.RuntimeParams["options"])
 	conn, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
 		return nil, connectError(c, cc, err)
@@ -149,6 +219,8 @@ func connectError(c Config, cc *pgx.ConnConfig, err error) error {
 		if refusal := classifyConnect(cc, pgErr); refusal != nil {
 			return refusal
 		}
+	} else if refusal := tlsRefusal(cc, err); refusal != nil {
+		return refusal
 	}
 	return &ConnectError{Address: Address(cc), text: text, err: err}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/livedb/livedb/cdc"
@@ -34,14 +35,14 @@ type Identity struct {
 
 // Dial opens the replication connection with the fixed settings, and reads them back.
 func Dial(ctx context.Context, c Config) (*Conn, error) {
-	cc, err := Parse(c.URL)
+	cc, err := c.parse()
 	if err != nil {
 		return nil, err
 	}
 	conn := &Conn{config: c}
 	cc.RuntimeParams["replication"] = "database"
 	cc.RuntimeParams["application_name"] = "livedb/" + c.Slot
-	cc.RuntimeParams["options"] = options(cc.RuntimeParams["options"])
+	cc.RuntimeParams["options"] = c.options(cc.RuntimeParams["options"])
 	dial := cc.DialFunc
 	cc.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		raw, err := dial(ctx, network, address)
@@ -80,7 +81,7 @@ func (c *Conn) notice(n *pgconn.Notice) {
 
 // readBack compares each fixed setting with what the server made of it: a proxy may drop startup parameters.
 func (c *Conn) readBack(ctx context.Context) error {
-	for _, s := range fixed {
+	for _, s := range c.config.settings() {
 		got, err := c.text(ctx, "SHOW "+s.name)
 		if err != nil {
 			return fmt.Errorf("read the setting %s: %w", s.name, err)
@@ -138,6 +139,16 @@ func (c *Conn) Identify(ctx context.Context) (Identity, error) {
 	return Identity{SystemID: r.SystemID, Timeline: r.Timeline, Current: r.XLogPos, Database: r.DBName}, nil
 }
 
+// Identify asks a source whose history it shows, on a connection of its own.
+func Identify(ctx context.Context, c Config) (Identity, error) {
+	conn, err := Dial(ctx, c)
+	if err != nil {
+		return Identity{}, err
+	}
+	defer conn.Close()
+	return conn.Identify(ctx)
+}
+
 // CreateSlot makes the slot and returns its consistent point: the stream begins with the transactions that commit after
 // it. Postgres waits for every running transaction, so this is bounded and names the likely cause.
 func (c *Conn) CreateSlot(ctx context.Context) (cdc.EndLSN, error) {
@@ -159,27 +170,36 @@ func (c *Conn) CreateSlot(ctx context.Context) (cdc.EndLSN, error) {
 	return cdc.EndLSN(lsn), nil
 }
 
-// DropSlot drops the slot if it exists, and ends a walsender that still serves it. The caller leads the stream, or the
-// slot is a leftover.
-func DropSlot(ctx context.Context, c Config) error {
+// DropSlots drops the slot and its replay slot, as far as they exist, and ends walsenders that still serve them. The
+// caller leads the stream, or the slots are leftovers.
+func DropSlots(ctx context.Context, c Config) error {
 	conn, err := Connect(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	for _, slot := range []string{c.Slot, ReplaySlot(c.Slot)} {
+		if err := dropSlot(ctx, conn, slot); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dropSlot(ctx context.Context, conn *pgx.Conn, slot string) error {
 	for {
 		var active bool
-		err := conn.QueryRow(ctx, `SELECT coalesce(bool_or(pg_terminate_backend(active_pid)), false) FROM pg_replication_slots WHERE slot_name = $1 AND active`, c.Slot).Scan(&active)
+		err := conn.QueryRow(ctx, `SELECT coalesce(bool_or(pg_terminate_backend(active_pid)), false) FROM pg_replication_slots WHERE slot_name = $1 AND active`, slot).Scan(&active)
 		if err == nil && !active {
-			_, err = conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, c.Slot)
+			_, err = conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, slot)
 			if e, ok := errorAs[*pgconn.PgError](err); !ok || e.Code != "55006" { // taken again meanwhile
 				if err != nil {
-					return fmt.Errorf("drop the slot %s: %w", c.Slot, err)
+					return fmt.Errorf("drop the slot %s: %w", slot, err)
 				}
 				return nil
 			}
 		} else if err != nil {
-			return fmt.Errorf("end the reader of slot %s: %w", c.Slot, err)
+			return fmt.Errorf("end the reader of slot %s: %w", slot, err)
 		}
 		select {
 		case <-ctx.Done():

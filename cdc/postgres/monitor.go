@@ -9,12 +9,13 @@ import (
 	"github.com/livedb/livedb/cdc"
 )
 
-// Monitor looks at the slot from a connection of its own. One goroutine asks; any may read the last answers.
+// Monitor looks at the slot and the publication from a connection of its own. One goroutine asks; any may read the last answers.
 type Monitor struct {
-	conn     *pgx.Conn
-	slot     string
-	current  atomic.Uint64
-	retained atomic.Int64
+	conn        *pgx.Conn
+	slot        string
+	publication string
+	current     atomic.Uint64
+	retained    atomic.Int64
 }
 
 // OpenMonitor connects.
@@ -23,7 +24,7 @@ func OpenMonitor(ctx context.Context, c Config) (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Monitor{conn: conn, slot: c.Slot}, nil
+	return &Monitor{conn: conn, slot: c.Slot, publication: c.Publication}, nil
 }
 
 // Close disconnects.
@@ -42,6 +43,11 @@ func (m *Monitor) Slot(ctx context.Context) (*Slot, error) {
 	m.current.Store(uint64(current))
 	m.retained.Store(int64(current) - int64(slot.Restart))
 	return slot, nil
+}
+
+// Publication reads the publication; nil if it does not exist.
+func (m *Monitor) Publication(ctx context.Context) (*Publication, error) {
+	return readPublication(ctx, m.conn, m.publication)
 }
 
 // Current returns the end of the source's WAL as of the last look.

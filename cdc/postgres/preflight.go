@@ -37,17 +37,8 @@ type Slot struct {
 	HasRestart             bool // false once the slot lost its WAL
 }
 
-// Publication is a publication and the tables it covers now.
-type Publication struct {
-	Name   string
-	Tables []PublishedTable
-}
-
-// PublishedTable is one table of a publication.
-type PublishedTable struct {
-	OID          uint32
-	Schema, Name string
-}
+// slotsNeeded are the stream's own, the one that lags behind it, and a temporary copy of that one at each start.
+const slotsNeeded = 3
 
 // Inspect looks at the server alone and refuses one that cannot serve a stream. It only reads.
 func Inspect(ctx context.Context, c Config) (*Server, error) {
@@ -115,8 +106,8 @@ func inspect(ctx context.Context, conn *pgx.Conn, c Config) (*Server, error) {
 	if s.Slot, err = readSlot(ctx, conn, c.Slot); err != nil {
 		return nil, err
 	}
-	if s.Slot == nil && slots >= maxSlots {
-		return nil, &cdc.Refusal{Name: "slots_exhausted", Problem: fmt.Sprintf("all %d replication slots of the source are taken", maxSlots),
+	if s.Slot == nil && slots+slotsNeeded > maxSlots {
+		return nil, &cdc.Refusal{Name: "slots_exhausted", Problem: fmt.Sprintf("%d of the source's %d replication slots are taken and a stream needs %d", slots, maxSlots, slotsNeeded),
 			Remedy: "drop a slot that nobody reads, or raise max_replication_slots"}
 	}
 	s.Publication, err = readPublication(ctx, conn, c.Publication)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,27 +12,48 @@ import (
 	"github.com/livedb/livedb/cdc"
 )
 
+// Publication is a publication and the tables it covers now.
+type Publication struct {
+	Name    string
+	Options string // what it publishes of each table, as CREATE PUBLICATION takes it
+	Tables  []PublishedTable
+}
+
+// PublishedTable is one table of a publication.
+type PublishedTable struct {
+	OID          uint32
+	Schema, Name string
+	Options      string // its column list and row filter, as CREATE PUBLICATION takes them
+}
+
+// readPublication returns nil if there is none.
 func readPublication(ctx context.Context, conn *pgx.Conn, name string) (*Publication, error) {
-	var exists bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)`, name).Scan(&exists); err != nil {
-		return nil, fmt.Errorf("read the publication %s: %w", name, err)
-	}
-	if !exists {
+	p := Publication{Name: name}
+	err := conn.QueryRow(ctx, `
+		SELECT concat_ws(', ', CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END, CASE WHEN pubdelete THEN 'delete' END,
+		       CASE WHEN pubtruncate THEN 'truncate' END) || CASE WHEN pubviaroot THEN '; via root' ELSE '' END
+		FROM pg_publication WHERE pubname = $1`, name).Scan(&p.Options)
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("read the publication %s: %w", name, err)
+	}
+	// Without a column list attnames holds all columns, which may grow: only a true list is an option.
 	rows, err := conn.Query(ctx, `
-		SELECT c.oid, n.nspname::text, c.relname::text
+		SELECT c.oid, n.nspname::text, c.relname::text,
+		       concat_ws(' ', (SELECT '(' || array_to_string(t.attnames, ', ') || ')' FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+		                       WHERE p.pubname = t.pubname AND r.prrelid = c.oid AND r.prattrs IS NOT NULL), 'WHERE ' || t.rowfilter)
 		FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
 		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
 		WHERE t.pubname = $1 ORDER BY 2, 3`, name)
 	if err != nil {
 		return nil, fmt.Errorf("read the tables of publication %s: %w", name, err)
 	}
-	tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PublishedTable])
-	if err != nil {
+	if p.Tables, err = pgx.CollectRows(rows, pgx.RowToStructByPos[PublishedTable]); err != nil {
 		return nil, fmt.Errorf("read the tables of publication %s: %w", name, err)
 	}
-	return &Publication{Name: name, Tables: tables}, nil
+	return &p, nil
 }
 
 // checkPublication refuses a publication that covers nothing of what was asked for, or that breaks the application.
@@ -59,7 +81,7 @@ func checkTables(ctx context.Context, conn *pgx.Conn, c Config) ([]PublishedTabl
 		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
 		AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
 		AND ($1::text[] IS NULL OR n.nspname || '.' || c.relname = ANY ($1))`
-	rows, err := conn.Query(ctx, `SELECT c.oid, n.nspname::text, c.relname::text`+tables+` ORDER BY 2, 3`, c.Tables)
+	rows, err := conn.Query(ctx, `SELECT c.oid, n.nspname::text, c.relname::text, ''`+tables+` ORDER BY 2, 3`, c.Tables)
 	if err != nil {
 		return nil, fmt.Errorf("look for the tables to publish: %w", err)
 	}

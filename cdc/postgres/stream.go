@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/pgoutput"
+	"github.com/livedb/livedb/internal/failpoint"
 )
 
 // Handler receives a stream in commit order, on the goroutine that owns the connection. It must not block: Full is how
@@ -38,8 +40,10 @@ type Handler interface {
 const (
 	statusInterval = time.Second // between two status updates; far below a third of wal_sender_timeout
 	shortestRead   = time.Millisecond
-	silenceLimit   = 90 * time.Second // three wal_sender_timeouts without a word: the connection is half open
 )
+
+// ErrSilent says that the source has not said a word for StreamOptions.Silence.
+var ErrSilent = errors.New("the source has been silent for too long")
 
 // Stream is the walsender's side of a Conn after START_REPLICATION.
 type Stream struct {
@@ -51,14 +55,19 @@ type Stream struct {
 	received   cdc.LSN
 	nextStatus time.Time
 	heard      time.Time
+	silence    time.Duration
 	bytes      func(int)
 	stray      func()
 }
 
-// StreamOptions are a stream's counters; each may be nil.
+// StreamOptions are a stream's counters, which may be nil, and its patience.
 type StreamOptions struct {
 	Bytes func(int) // bytes of decoded messages
 	Stray func()    // a stream abort that nobody asked for
+
+	// Silence is how long the source may say nothing before the connection is taken for half open; zero means three
+	// wal_sender_timeouts. A source that decodes a huge transaction is silent too.
+	Silence time.Duration
 }
 
 // Start begins the stream at the end of the last transaction delivered whole. Postgres forwards a start below the slot's
@@ -70,7 +79,8 @@ func (c *Conn) Start(ctx context.Context, at cdc.EndLSN, options StreamOptions) 
 		return nil, streamError(err, c.config)
 	}
 	c.net.streaming = true
-	s := &Stream{conn: c, decoder: pgoutput.NewDecoder(), received: cdc.LSN(at), heard: time.Now(), bytes: options.Bytes, stray: options.Stray}
+	s := &Stream{conn: c, decoder: pgoutput.NewDecoder(), received: cdc.LSN(at), heard: time.Now(),
+		bytes: options.Bytes, stray: options.Stray, silence: cmp.Or(options.Silence, 3*c.config.senderTimeout())}
 	if s.bytes == nil {
 		s.bytes = func(int) {}
 	}
@@ -127,13 +137,16 @@ func (s *Stream) Status(now time.Time) error {
 	if durable == 0 {
 		return errors.New("nothing is durable yet, and a status of 0 would acknowledge everything")
 	}
+	if err := failpoint.Hit(failpoint.BeforeStatus); err != nil {
+		return err
+	}
 	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.conn.pg, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: max(s.received, durable), WALFlushPosition: durable, WALApplyPosition: durable, ClientTime: now,
-		ReplyRequested: now.Sub(s.heard) > silenceLimit/6})
+		ReplyRequested: now.Sub(s.heard) > s.silence/6})
 	if err != nil {
 		return fmt.Errorf("send a status to the source: %w", err)
 	}
-	return nil
+	return failpoint.Hit(failpoint.AfterStatus)
 }
 
 // wait holds the stream back until there is room, the handler's alarm rings or a status is due.
@@ -168,8 +181,8 @@ func (s *Stream) receive(now time.Time) error {
 	if err != nil {
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
-			if now.Sub(s.heard) > silenceLimit {
-				return fmt.Errorf("the source has been silent for %s", silenceLimit)
+			if now.Sub(s.heard) > s.silence {
+				return fmt.Errorf("%w: %s", ErrSilent, s.silence)
 			}
 			return nil
 		}

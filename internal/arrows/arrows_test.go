@@ -16,14 +16,17 @@ var allowed = [][2]string{
 	// Left of Kafka.
 	{"cdc/postgres", "cdc"},
 	{"cdc/postgres", "cdc/pgoutput"},
+	{"cdc/postgres", "internal/failpoint"},
 	{"producer", "cdc"},
 	{"producer", "cdc/envelope"},
+	{"producer", "internal/failpoint"},
 	{"producer", "internal/kafka"},
 	{"producer", "internal/metrics"},
 	{"internal/capture", "cdc"},
 	{"internal/capture", "cdc/envelope"},
 	{"internal/capture", "cdc/postgres"},
 	{"internal/capture", "producer"},
+	{"internal/capture", "internal/failpoint"},
 	{"internal/capture", "internal/kafka"},
 	{"internal/capture", "internal/metrics"},
 	{"internal/capture", "internal/status"},
@@ -31,6 +34,7 @@ var allowed = [][2]string{
 	// Right of Kafka.
 	{"processor", "cdc"},
 	{"processor", "cdc/envelope"},
+	{"processor", "internal/failpoint"},
 	{"processor", "internal/kafka"},
 	{"processor", "internal/metrics"},
 	{"processor", "internal/status"},
@@ -48,10 +52,14 @@ var allowed = [][2]string{
 	{"internal/burst", "internal/metrics"},
 	{"internal/burst", "internal/status"},
 	{"internal/burst/ledger", "cdc"},
+	{"internal/faults/workload", "cdc/postgres"},
 	{"migrations", "cdc/postgres"},
 
-	// What both sides share.
+	// What both sides share. A connection is refused by a name, as everything else is.
 	{"internal/status", "internal/kafka"},
+	{"internal/kafka", "cdc"},
+	{"internal/kafka", "internal/dial"},
+	{"cdc/postgres", "internal/dial"},
 }
 
 var (

@@ -9,17 +9,15 @@ package capture
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
 
-	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/metrics"
 	"github.com/livedb/livedb/internal/status"
@@ -48,22 +46,30 @@ const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
 	drainLimit   = 1500 * time.Millisecond // for the last commit after the role was told to stop
+
+	// A source that decodes a huge transaction is as silent as one that is gone: each time, we wait twice as long.
+	firstSilence = 90 * time.Second
+	lastSilence  = time.Hour
 )
 
 // Run streams until the context ends, which is no error, or until a *cdc.Refusal or a misfit of Kafka's topics says that
 // trying again would not help. It returns an error of its first preflight at once; later it waits for the source and
 // for Kafka as long as it takes.
 func Run(ctx context.Context, c Config) error {
-	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}}
+	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}, window: &window{}}
 	r.report()
 	backoff := firstBackoff
 	for first := true; ; first = false {
 		began := time.Now()
 		err := Preflight(ctx, c)
+		if err == nil {
+			err = failpoint.Hit(failpoint.Preflighted)
+		}
 		hopeless := first && err != nil
 		if err == nil {
 			err = r.session(ctx)
 		}
+		err = named(err)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -73,6 +79,9 @@ func Run(ctx context.Context, c Config) error {
 		}
 		if time.Since(began) > time.Minute {
 			backoff = firstBackoff
+		}
+		if errors.Is(err, postgres.ErrSilent) {
+			r.silence = min(2*max(r.silence, firstSilence), lastSilence)
 		}
 		c.Log.Warn("the stream starts again", "reason", err, "in", backoff)
 		c.Status.Set(status.Warning, err.Error())
@@ -86,96 +95,13 @@ func Run(ctx context.Context, c Config) error {
 	}
 }
 
-// permanent tells what trying again would not mend.
-func permanent(err error) bool {
-	var refusal *cdc.Refusal
-	var partitions *kafka.PartitionsError
-	return errors.As(err, &refusal) || errors.As(err, &partitions) || kafka.TooLarge(err)
-}
-
-// reason is the label of a restart.
-func reason(err error) string {
-	var connect *postgres.ConnectError
-	var busy *postgres.SlotBusyError
-	var unreachable *kafka.UnreachableError
-	switch {
-	case errors.As(err, &connect):
-		return "source_unreachable"
-	case errors.As(err, &busy):
-		return "slot_in_use"
-	case errors.As(err, &unreachable):
-		return "kafka_unreachable"
-	case errors.Is(err, producer.ErrStalled):
-		return "kafka_stalled"
-	case errors.Is(err, kafka.ErrOutcomeUnknown):
-		return "outcome_unknown"
-	case kafka.Fenced(err):
-		return "fenced"
-	}
-	return "broken"
-}
-
-// Preflight looks at both sides and changes nothing: no object is created, no producer fenced, no lock taken.
-func Preflight(ctx context.Context, c Config) error {
-	if c.Partitions < 1 {
-		return &cdc.Refusal{Name: "partitions_malformed", Problem: fmt.Sprintf("a topic cannot have %d partitions", c.Partitions), Remedy: "give --partitions 1 or more"}
-	}
-	if err := envelope.CheckPrefix(c.Prefix); err != nil {
-		return &cdc.Refusal{Name: "prefix_malformed", Problem: err.Error(), Remedy: "correct --prefix", Err: err}
-	}
-	server, err := postgres.Preflight(ctx, c.Source)
-	if err != nil {
-		return err
-	}
-	client, err := kafka.Connect(ctx, c.Kafka)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	topics, err := tableTopics(c, server)
-	if err != nil {
-		return err
-	}
-	_, err = kafka.CheckTopics(ctx, client, append(topics, producer.OwnTopics(envelope.Topics(c.Prefix), c.RetentionBytes)...)...)
-	return err
-}
-
-// tableTopics lists the topics of the tables that are, or will be, published.
-func tableTopics(c Config, server *postgres.Server) ([]kafka.Topic, error) {
-	tables := server.Wanted
-	if server.Publication != nil {
-		tables = server.Publication.Tables
-	}
-	owner := map[string]postgres.PublishedTable{}
-	var topics []kafka.Topic
-	for _, t := range tables {
-		topic, err := envelope.Topics(c.Prefix).Table(t.Schema, t.Name)
-		if err != nil {
-			return nil, &cdc.Refusal{Name: "topic_name_too_long", Problem: err.Error(), Remedy: "leave the table out of the publication", Err: err}
-		}
-		if other, taken := owner[alike(topic)]; taken {
-			return nil, shared(topic, other.Schema+"."+other.Name, t.Schema+"."+t.Name)
-		}
-		owner[alike(topic)] = t
-		topics = append(topics, kafka.Topic{Name: topic, Partitions: c.Partitions, RetentionBytes: c.RetentionBytes})
-	}
-	return topics, nil
-}
-
-// alike gives the same text for topics that Kafka does not tell apart: it refuses names that differ in dots and
-// underscores alone.
-func alike(topic string) string { return strings.ReplaceAll(topic, ".", "_") }
-
-func shared(topic, one, other string) *cdc.Refusal {
-	return &cdc.Refusal{Name: "topic_shared", Unsafe: true, Problem: fmt.Sprintf("the tables %s and %s would share the topic %s", one, other, topic),
-		Remedy: "rename one of them, or leave it out of the publication"}
-}
-
 // role is what outlives a session.
 type role struct {
 	Config
 	topics   envelope.Topics
 	progress *producer.Progress
+	window   *window
+	silence  time.Duration // that a session allows the source; 0 is the default
 }
 
 func (r *role) report() {

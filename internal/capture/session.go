@@ -13,6 +13,7 @@ import (
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/status"
 	"github.com/livedb/livedb/producer"
@@ -25,11 +26,17 @@ func (r *role) session(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
+	if err := failpoint.Hit(failpoint.Dialled); err != nil {
+		return err
+	}
 	err = conn.Lead(ctx, func() {
 		r.Status.Set(status.Warning, "another cdc leads the slot "+r.Source.Slot+"; waiting for it to go")
 		r.Log.Info("another cdc leads this slot, waiting", "slot", r.Source.Slot)
 	})
 	if err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.Leading); err != nil {
 		return err
 	}
 	client, err := r.client(ctx)
@@ -48,12 +55,15 @@ func (r *role) session(ctx context.Context) error {
 	// Until the stream runs nothing is in flight that a stop would have to wait for.
 	stop := context.AfterFunc(ctx, p.Abandon)
 	defer stop()
+	if err := failpoint.Hit(failpoint.Fenced); err != nil {
+		return err
+	}
 
 	from, topology, err := r.resume(ctx, conn, client, p)
 	if err != nil {
 		return err
 	}
-	tables, err := openTables(ctx, r, client, from.Epoch, topology)
+	tables, err := openTables(ctx, r, client, p, from.Epoch, topology)
 	if err != nil {
 		return err
 	}
@@ -66,87 +76,103 @@ func (r *role) session(ctx context.Context) error {
 
 // resume reads where the stream is and refuses to go on where a promise would break; a new stream begins here.
 func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Client, p *kafka.Producer) (producer.Checkpoint, producer.Topology, error) {
-	saved, err := producer.ReadSaved(ctx, client, p, r.topics)
-	if err != nil {
-		return producer.Checkpoint{}, saved.Topology, err
+	var none producer.Checkpoint
+	e := &evidence{}
+	var err error
+	if e.server, err = postgres.Preflight(ctx, r.Source); err != nil {
+		return none, producer.Topology{}, err
 	}
-	server, err := postgres.Preflight(ctx, r.Source)
-	if err != nil {
-		return producer.Checkpoint{}, saved.Topology, err
+	if e.saved, err = producer.ReadSaved(ctx, client, p, r.topics); err != nil {
+		return none, producer.Topology{}, err
 	}
-	identity, err := conn.Identify(ctx)
-	if err != nil {
-		return producer.Checkpoint{}, saved.Topology, err
+	if e.identity, err = conn.Identify(ctx); err != nil {
+		return none, producer.Topology{}, err
 	}
-	now := producer.Source{SystemID: identity.SystemID, Timeline: identity.Timeline, NeonTimeline: server.NeonTimeline,
-		Database: identity.Database, Slot: r.Source.Slot, Publication: r.Source.Publication}
-	at := saved.Position
+	if err := examine(ctx, r.Config, client, e); err != nil {
+		return none, producer.Topology{}, err
+	}
+	at := e.saved.Position
 	if at == nil || at.State == producer.Creating {
-		from, err := r.bootstrap(ctx, conn, client, p, at, now, server)
-		return from, saved.Topology, err
+		from, err := r.bootstrap(ctx, conn, p, e)
+		return from, e.saved.Topology, err
 	}
-	if server.Slot == nil {
-		return *at, saved.Topology, &cdc.Refusal{Name: "slot_missing", Unsafe: true, Problem: fmt.Sprintf("the slot %s is gone, and the checkpoint is at %s", r.Source.Slot, at.End),
-			Remedy: "changes since then are lost to this stream: start a new one under another --prefix"}
+	if err := e.saved.CheckTails(ctx, client, r.topics); err != nil {
+		return none, producer.Topology{}, err
 	}
-	if server.Publication == nil {
-		return *at, saved.Topology, &cdc.Refusal{Name: "publication_missing", Unsafe: true, Problem: fmt.Sprintf("the publication %s is gone", r.Source.Publication),
-			Remedy: "the slot cannot be decoded without it: drop the slot and start a new stream under another --prefix"}
+	if err := failpoint.Hit(failpoint.Resumed); err != nil {
+		return none, producer.Topology{}, err
 	}
-	return *at, saved.Topology, at.Check(now, server.Slot.Confirmed, identity.Current)
+	if err := r.witness(ctx, at); err != nil {
+		return none, producer.Topology{}, err
+	}
+	return *at, e.saved.Topology, failpoint.Hit(failpoint.Witnessed)
+}
+
+// witness has the source show the last delivered transaction again.
+func (r *role) witness(ctx context.Context, at *producer.Checkpoint) error {
+	if at.Commit == 0 {
+		return nil // nothing was delivered yet
+	}
+	seen, err := postgres.Witness(ctx, r.Source, at.Commit)
+	if errors.Is(err, postgres.ErrNoWitness) {
+		r.Log.Warn("a source that was restored from an older copy could not be noticed at this start", "reason", err, "slot", postgres.ReplaySlot(r.Source.Slot))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return at.CheckWitness(seen)
 }
 
 // bootstrap begins a stream. The order makes each step safe to repeat: publication, topics, a checkpoint that says
 // creating, slot, the checkpoint at the slot's consistent point.
-func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, client sarama.Client, p *kafka.Producer, at *producer.Checkpoint, now producer.Source, server *postgres.Server) (producer.Checkpoint, error) {
-	if at == nil {
-		if written, err := client.GetOffset(r.topics.Transaction(), 0, sarama.OffsetNewest); err != nil {
-			return producer.Checkpoint{}, fmt.Errorf("read topic %s: %w", r.topics.Transaction(), err)
-		} else if written > 0 {
-			return producer.Checkpoint{}, &cdc.Refusal{Name: "checkpoint_missing", Unsafe: true,
-				Problem: fmt.Sprintf("the stream %s has events but its checkpoint in topic %s is gone", r.Prefix, r.topics.Checkpoint()),
-				Remedy:  "start a new stream under another --prefix"}
-		}
-		if server.Slot != nil {
-			return producer.Checkpoint{}, &cdc.Refusal{Name: "checkpoint_missing", Unsafe: true,
-				Problem: fmt.Sprintf("the slot %s exists but the stream %s has no checkpoint", r.Source.Slot, r.Prefix),
-				Remedy:  fmt.Sprintf("correct --slot, --prefix or --kafka if they are wrong; if the slot is a leftover, run SELECT pg_drop_replication_slot('%s')", r.Source.Slot)}
-		}
-	} else if at.Source != now {
-		return producer.Checkpoint{}, &cdc.Refusal{Name: "stream_elsewhere", Unsafe: true,
-			Problem: fmt.Sprintf("the stream %s was being created for the slot %s of another source", r.Prefix, at.Slot), Remedy: "use another --prefix"}
-	}
-	if server.Publication == nil {
+func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, p *kafka.Producer, e *evidence) (producer.Checkpoint, error) {
+	from := producer.Checkpoint{Version: 1, Epoch: 1, Time: time.Now().UTC(), State: producer.Creating, Source: e.source(r.Source)}
+	if e.server.Publication == nil {
 		if err := postgres.CreatePublication(ctx, r.Source); err != nil {
-			return producer.Checkpoint{}, err
+			return from, err
 		}
 	}
-	from := producer.Checkpoint{Version: 1, Epoch: 1, Time: time.Now().UTC(), State: producer.Creating, Source: now}
+	if err := failpoint.Hit(failpoint.PublishedNew); err != nil {
+		return from, err
+	}
 	if err := producer.WriteCheckpoint(p, r.topics, from); err != nil {
 		return from, err
 	}
-	if server.Slot != nil { // of an attempt that died on the way: nothing was delivered from it
-		if err := postgres.DropSlot(ctx, r.Source); err != nil {
-			return from, err
-		}
+	if err := failpoint.Hit(failpoint.CreatingSaved); err != nil {
+		return from, err
+	}
+	// Slots of an attempt that died on the way: nothing was delivered from them.
+	if err := postgres.DropSlots(ctx, r.Source); err != nil {
+		return from, err
 	}
 	begin, err := conn.CreateSlot(ctx)
 	if err != nil {
 		return from, err
 	}
+	if err := failpoint.Hit(failpoint.SlotCreated); err != nil {
+		return from, err
+	}
 	from.Time, from.State, from.End, from.AckedUpto = time.Now().UTC(), producer.Streaming, begin, cdc.LSN(begin)
 	r.Log.Info("a new stream begins", "prefix", r.Prefix, "slot", r.Source.Slot, "lsn", begin)
-	return from, producer.WriteCheckpoint(p, r.topics, from)
+	if err := producer.WriteCheckpoint(p, r.topics, from); err != nil {
+		return from, err
+	}
+	return from, failpoint.Hit(failpoint.Bootstrapped)
 }
 
 // stream runs until the context ends or something fails. Stopping is: no more reading; the last commit, with a limit;
 // the last status, with what is durable; the connection.
 func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Producer, from producer.Checkpoint, tables *tables) error {
 	s, err := conn.Start(ctx, from.End, postgres.StreamOptions{
-		Bytes: func(n int) { r.Metrics.WALBytes.Add(float64(n)) },
-		Stray: r.Metrics.Stray.Inc,
+		Bytes:   func(n int) { r.Metrics.WALBytes.Add(float64(n)) },
+		Stray:   r.Metrics.Stray.Inc,
+		Silence: r.silence,
 	})
 	if err != nil {
+		return r.evict(ctx, err)
+	}
+	if err := failpoint.Hit(failpoint.Started); err != nil {
 		return err
 	}
 	// The slot may have been moved between the check and the start.
@@ -174,6 +200,7 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		return err
 	})
 	group.Go(func() error { return tables.watch(running) })
+	group.Go(func() error { return r.keepReplaySlot(running, from.Commit) })
 	var cause error // why the stream ended, which what follows from it must not hide
 	group.Go(func() error {
 		cause = s.Run(running, w)
@@ -192,4 +219,20 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		return cmp.Or(cause, err)
 	}
 	return nil
+}
+
+// evict ends the reader that keeps us from the slot, if it is a LiveDB: we have the lead, so it has none.
+func (r *role) evict(ctx context.Context, err error) error {
+	var busy *postgres.SlotBusyError
+	if !errors.As(err, &busy) {
+		return err
+	}
+	pid, ended := postgres.EndStaleReader(ctx, r.Source)
+	if ended != nil {
+		return errors.Join(err, ended)
+	}
+	if pid != 0 {
+		r.Log.Warn("a stale reader of the slot was ended", "slot", r.Source.Slot, "pid", pid)
+	}
+	return err
 }

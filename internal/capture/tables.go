@@ -3,7 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
-	"maps"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +12,7 @@ import (
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/status"
 	"github.com/livedb/livedb/producer"
@@ -37,7 +38,7 @@ const resolveTimeout = 10 * time.Second
 // watchInterval is how often the slot is looked at.
 const watchInterval = 2 * time.Second
 
-func openTables(ctx context.Context, r *role, client sarama.Client, epoch uint32, topology producer.Topology) (*tables, error) {
+func openTables(ctx context.Context, r *role, client sarama.Client, p *kafka.Producer, epoch uint32, topology producer.Topology) (*tables, error) {
 	catalog, err := postgres.OpenCatalog(ctx, r.Source)
 	if err != nil {
 		return nil, err
@@ -49,12 +50,13 @@ func openTables(ctx context.Context, r *role, client sarama.Client, epoch uint32
 	}
 	r.Status.Text("source", monitor.Address())
 	r.Status.Text("postgres", monitor.Version())
-	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, written: topology, topology: producer.Topology{Version: 1, Topics: maps.Clone(topology.Topics)}, known: map[uint32]bool{}, ensured: map[string]bool{},
+	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, written: topology, known: map[uint32]bool{}, ensured: map[string]bool{},
 		stream: envelope.Stream{Name: r.Prefix, Database: monitor.Database(), Version: r.Version, Epoch: epoch}}
-	if err := t.createTopics(ctx); err != nil {
+	if err := t.settle(ctx, p); err != nil {
 		t.close()
 		return nil, err
 	}
+	t.topology = t.written.Clone()
 	return t, nil
 }
 
@@ -65,13 +67,14 @@ func (t *tables) close() {
 	t.monitor.Close(ctx)
 }
 
-// createTopics makes the topics of all published tables before the first event, so that readers and people find them.
-func (t *tables) createTopics(ctx context.Context) error {
+// settle makes the topics of all published tables before the first event, so that readers and people find them, and writes
+// the topology if it has changed since the last session.
+func (t *tables) settle(ctx context.Context, p *kafka.Producer) error {
 	server, err := postgres.Preflight(ctx, t.role.Source)
 	if err != nil {
 		return err
 	}
-	topics, err := tableTopics(t.role.Config, server)
+	topics, err := tableTopics(t.role.Config, server, t.written)
 	if err != nil {
 		return err
 	}
@@ -81,7 +84,40 @@ func (t *tables) createTopics(ctx context.Context) error {
 	for _, topic := range topics {
 		t.ensured[topic.Name] = true
 	}
-	return nil
+	now := t.written.Clone()
+	now.Version, now.Mapping = 1, producer.Mapping
+	if server.Publication == nil {
+		return &cdc.Refusal{Name: "publication_missing", Unsafe: true, Problem: fmt.Sprintf("the publication %s is gone", t.role.Source.Publication),
+			Remedy: "the slot cannot be decoded without it: drop the slot and start a new stream under another --prefix"}
+	}
+	now.Published = published(server.Publication)
+	if now.Own == nil {
+		if now.Own, err = t.ownTopics(ctx); err != nil {
+			return err
+		}
+	}
+	if reflect.DeepEqual(now, t.written) {
+		return nil
+	}
+	t.written = now
+	if err := producer.WriteTopology(p, t.role.topics, now); err != nil {
+		return err
+	}
+	return failpoint.Hit(failpoint.TopologyWritten)
+}
+
+// ownTopics returns the ids of the topics that a stream has whatever its tables.
+func (t *tables) ownTopics(ctx context.Context) (map[string]string, error) {
+	names := []string{t.role.topics.Checkpoint(), t.role.topics.Transaction(), t.role.topics.Truncate()}
+	found, err := kafka.LookAgain(ctx, t.client, names...)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]string{}
+	for _, name := range names {
+		ids[name] = found[name].ID
+	}
+	return ids, nil
 }
 
 // resolve implements producer.Resolve.
@@ -113,7 +149,7 @@ func (t *tables) resolve(table *cdc.Table) (producer.Place, string, *envelope.Pl
 	if !changed {
 		return place, topic, plan, nil, nil
 	}
-	topology := producer.Topology{Version: 1, Topics: maps.Clone(t.topology.Topics)}
+	topology := t.topology.Clone()
 	return place, topic, plan, &topology, nil
 }
 
@@ -129,56 +165,123 @@ func (t *tables) place(ctx context.Context, table *cdc.Table) (string, producer.
 			return "", place, false, shared(topic, owner.Schema+"."+owner.Table, table.String())
 		}
 	}
-	if !known {
-		key, err := t.catalog.Key(ctx, table)
-		if err != nil {
+	if !t.ensured[topic] {
+		partitions := t.role.Partitions
+		if known {
+			partitions = place.Partitions
+		}
+		if err := kafka.EnsureTopics(ctx, t.client, kafka.Topic{Name: topic, Partitions: partitions, RetentionBytes: t.role.RetentionBytes}); err != nil {
 			return "", place, false, err
 		}
-		place = producer.Place{Schema: table.Schema, Table: table.Name, Partitions: t.role.Partitions, Key: key}
-		t.topology.Topics[topic] = place
+		t.ensured[topic] = true
 	}
-	if t.ensured[topic] {
-		return topic, place, !known, nil
+	if known {
+		return topic, place, false, nil
 	}
-	err = kafka.EnsureTopics(ctx, t.client, kafka.Topic{Name: topic, Partitions: place.Partitions, RetentionBytes: t.role.RetentionBytes})
-	return topic, place, !known, err
+	place = producer.Place{Schema: table.Schema, Table: table.Name, Partitions: t.role.Partitions}
+	if place.Key, err = t.catalog.Key(ctx, table); err != nil {
+		return "", place, false, err
+	}
+	found, err := kafka.LookAgain(ctx, t.client, topic)
+	if err != nil {
+		return "", place, false, err
+	}
+	place.ID = found[topic].ID
+	if err := t.empty(ctx, topic, place.Partitions); err != nil {
+		return "", place, false, err
+	}
+	t.topology.Topics[topic] = place
+	return topic, place, true, t.joined(ctx)
 }
 
-// watch shows how the slot fares, until the context ends. It ends the session if it cannot look.
+// joined notes what the publication holds now that another table has come.
+func (t *tables) joined(ctx context.Context) error {
+	now, err := t.catalog.Publication(ctx, t.role.Source.Publication)
+	if err != nil {
+		return err
+	}
+	return t.checkPublication(ctx, &t.topology.Published, now)
+}
+
+// empty refuses a topic that holds events although the stream has never written to it.
+func (t *tables) empty(ctx context.Context, topic string, partitions int32) error {
+	for p := range partitions {
+		_, found, err := kafka.Tail(ctx, t.client, topic, p)
+		if err != nil {
+			return err
+		}
+		if found {
+			return &cdc.Refusal{Name: "topic_not_empty", Unsafe: true, Problem: fmt.Sprintf("the topic %s holds records that are not this stream's", topic),
+				Remedy: "delete the topic, or start a new stream under another --prefix"}
+		}
+	}
+	return nil
+}
+
+// checkPublication refuses a publication that gives less or other than it did, and notes what it gives.
+func (t *tables) checkPublication(ctx context.Context, was *producer.Published, now *postgres.Publication) error {
+	if now == nil {
+		return &cdc.Refusal{Name: "publication_missing", Unsafe: true, Problem: fmt.Sprintf("the publication %s was dropped while it was streamed", t.role.Source.Publication),
+			Remedy: "changes may be lost to this stream: drop the slot and start a new stream under another --prefix"}
+	}
+	gives := published(now)
+	if err := was.CheckPublished(gives, hasTable(ctx, t.role.Source)); err != nil {
+		return err
+	}
+	*was = gives
+	return nil
+}
+
+// watch looks at the slot and the publication and shows how they fare, until the context ends. It ends the session if it
+// cannot look, or if what it sees breaks a promise.
 func (t *tables) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	name, m := t.role.Source.Slot, t.role.Metrics
+	given := t.written.Clone().Published
 	t.role.Status.Number(status.RetainedWALBytes, func() float64 { return float64(t.monitor.Retained()) })
 	for {
-		slot, err := t.monitor.Slot(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return fmt.Errorf("look at the slot %s: %w", name, err)
-		case slot == nil:
-			return &cdc.Refusal{Name: "slot_missing", Unsafe: true, Problem: fmt.Sprintf("the slot %s was dropped while it was streaming", name),
-				Remedy: "changes may be lost to this stream: start a new one under another --prefix"}
+		if err := t.look(ctx, &given); err != nil {
+			return unlessEnded(ctx, err)
 		}
-		current := t.monitor.Current()
-		m.SlotActive.WithLabelValues(name).Set(map[bool]float64{true: 1}[slot.Active])
-		m.SlotLag.WithLabelValues(name).Set(float64(current) - float64(slot.Confirmed))
-		m.SlotRetained.WithLabelValues(name).Set(float64(t.monitor.Retained()))
-		m.SlotConfirmed.WithLabelValues(name).Set(float64(slot.Confirmed))
-		m.SlotRestart.WithLabelValues(name).Set(float64(slot.Restart))
-		m.WALCurrent.Set(float64(current))
-		t.role.Status.Text("confirmed_lsn", slot.Confirmed.String())
-		t.role.Status.Text("restart_lsn", slot.Restart.String())
-		t.role.Status.Text("current_lsn", current.String())
-		if position, ok := t.role.progress.Position.Load().(string); ok {
-			t.role.Status.Text("position", position)
-		}
-		t.role.Status.Text("tables", fmt.Sprint(t.met.Load()))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+// look looks once.
+func (t *tables) look(ctx context.Context, given *producer.Published) error {
+	name, m := t.role.Source.Slot, t.role.Metrics
+	slot, err := t.monitor.Slot(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the slot %s: %w", name, err)
+	}
+	if slot == nil {
+		return &cdc.Refusal{Name: "slot_missing", Unsafe: true, Problem: fmt.Sprintf("the slot %s was dropped while it was streaming", name),
+			Remedy: "changes may be lost to this stream: start a new one under another --prefix"}
+	}
+	publication, err := t.monitor.Publication(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.checkPublication(ctx, given, publication); err != nil {
+		return err
+	}
+	current := t.monitor.Current()
+	m.SlotActive.WithLabelValues(name).Set(map[bool]float64{true: 1}[slot.Active])
+	m.SlotLag.WithLabelValues(name).Set(float64(current) - float64(slot.Confirmed))
+	m.SlotRetained.WithLabelValues(name).Set(float64(t.monitor.Retained()))
+	m.SlotConfirmed.WithLabelValues(name).Set(float64(slot.Confirmed))
+	m.SlotRestart.WithLabelValues(name).Set(float64(slot.Restart))
+	m.WALCurrent.Set(float64(current))
+	t.role.Status.Text("confirmed_lsn", slot.Confirmed.String())
+	t.role.Status.Text("restart_lsn", slot.Restart.String())
+	t.role.Status.Text("current_lsn", current.String())
+	if commit := t.role.progress.Commit.Load(); commit > 0 {
+		t.role.Status.Text("position", cdc.LSN(commit).String())
+	}
+	t.role.Status.Text("tables", fmt.Sprint(t.met.Load()))
+	return nil
 }

@@ -130,13 +130,21 @@ func (p *Postgres) Stop(ctx context.Context) error {
 
 // Restart stops the server in the given way and starts it again on the same port and data. Its error is final: the server
 // has then ended.
-func (p *Postgres) Restart(ctx context.Context, mode StopMode) error {
+//
+// What is to be done meanwhile, such as putting an older copy of the data folder in its place, runs while it is down.
+func (p *Postgres) Restart(ctx context.Context, mode StopMode, meanwhile ...func() error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	running := p.server.Load()
 	running.stop(ctx, mode)
 	if running.died || p.ended() {
 		return errors.New("postgres has ended and cannot be restarted; start a new one")
+	}
+	for _, do := range meanwhile {
+		if err := do(); err != nil {
+			p.end(err)
+			return err
+		}
 	}
 
 	// The children of a killed postmaster hold its shared memory until they notice, and until then a new one gives up.

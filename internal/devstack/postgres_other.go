@@ -45,6 +45,6 @@ func (p *Postgres) Err() error { return nil }
 func (p *Postgres) Stop(context.Context) error { return nil }
 
 // Restart stops the server and starts it again.
-func (p *Postgres) Restart(context.Context, StopMode) error { return nil }
+func (p *Postgres) Restart(context.Context, StopMode, ...func() error) error { return nil }
 
 func postgresURL(int, string) string { return "" }

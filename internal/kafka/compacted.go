@@ -24,19 +24,26 @@ const barrierTimeout = 2 * time.Minute
 // producer, in a transaction of its own, and reads with read_committed until it meets it: offsets cannot tell where the
 // committed records end. It needs memory for one value per key.
 func ReadCompacted(ctx context.Context, client sarama.Client, p *Producer, topic string) (map[string][]byte, error) {
+	nonce, err := writeBarrier(p, topic)
+	if err != nil {
+		return nil, err
+	}
+	return readUntil(ctx, client, topic, nonce)
+}
+
+func writeBarrier(p *Producer, topic string) (nonce string, err error) {
 	var random [16]byte
 	rand.Read(random[:]) // never fails
-	nonce := hex.EncodeToString(random[:])
-
+	nonce = hex.EncodeToString(random[:])
 	if err := p.Begin(); err != nil {
-		return nil, err
+		return "", err
 	}
 	p.Send(&sarama.ProducerMessage{Topic: topic, Partition: 0, Key: sarama.StringEncoder(barrierKey),
 		Headers: []sarama.RecordHeader{{Key: []byte(barrierHeader), Value: []byte(nonce)}}})
 	if err := p.Commit(); err != nil {
-		return nil, fmt.Errorf("write a barrier to topic %s: %w", topic, err)
+		return "", fmt.Errorf("write a barrier to topic %s: %w", topic, err)
 	}
-	return readUntil(ctx, client, topic, nonce)
+	return nonce, nil
 }
 
 func readUntil(ctx context.Context, client sarama.Client, topic, nonce string) (map[string][]byte, error) {

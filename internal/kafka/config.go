@@ -7,16 +7,39 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/livedb/livedb/cdc"
 )
 
 // Config says which Kafka to use.
 type Config struct {
 	Brokers  []string
 	ClientID string // names us in the broker's logs, such as livedb/cdc
+	TLS      TLS
+	SASL     SASL
+
+	// TransactionTimeout is after what time the broker aborts an open transaction; zero means DefaultTransactionTimeout.
+	TransactionTimeout time.Duration
+
+	// Dial opens the network connection below TLS; nil means the default dialer, which notices a half-open connection.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// The bounds of Config.TransactionTimeout; Kafka's brokers take no more than the largest unless they are told to.
+const (
+	DefaultTransactionTimeout = 5 * time.Minute
+	minTransactionTimeout     = time.Second
+	maxTransactionTimeout     = 15 * time.Minute
+)
+
+func (c Config) transactionTimeout() time.Duration {
+	if c.TransactionTimeout == 0 {
+		return DefaultTransactionTimeout
+	}
+	return c.TransactionTimeout
 }
 
 // MaxRecordBytes is the largest record LiveDB writes. Its topics are created with this max.message.bytes.
@@ -24,12 +47,12 @@ const MaxRecordBytes = 16 << 20
 
 // Sarama returns the settings every client of LiveDB starts from: sarama's defaults lose or skip data in several
 // places (read_uncommitted, topics created by reading them, silent jumps to the newest offset), and each is overruled
-// here. The protocol version is an upper bound: sarama uses what the broker offers.
+// here. The protocol version is an upper bound: sarama uses what the broker offers. TLS and the login are not in them:
+// only Connect and OpenProducer add these.
 func (c Config) Sarama() *sarama.Config {
 	s := sarama.NewConfig()
 	s.Version = sarama.V4_0_0_0
 	s.ClientID = c.ClientID
-	s.Net.DialTimeout = 5 * time.Second
 	s.Net.ReadTimeout = 30 * time.Second
 	s.Net.WriteTimeout = 30 * time.Second
 	s.Metadata.AllowAutoTopicCreation = false
@@ -60,30 +83,51 @@ func init() {
 	sarama.MaxResponseSize = 512 << 20
 }
 
-// UnreachableError says that no broker answered.
-type UnreachableError struct {
-	Brokers []string
-	Err     error
-}
-
-func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("kafka does not answer at %s (%v): check that the brokers run and that the addresses and ports are theirs",
-		strings.Join(e.Brokers, ","), e.Err)
-}
-
-func (e *UnreachableError) Unwrap() error { return e.Err }
-
-// Connect opens a client. It refuses an address without a port before dialling, and answers within some seconds.
-func Connect(ctx context.Context, c Config, adjust ...func(*sarama.Config)) (sarama.Client, error) {
+// check refuses what cannot work before anything is dialled.
+func (c Config) check() error {
 	if len(c.Brokers) == 0 {
-		return nil, errors.New("no kafka broker is given: name one or more as host:port, with --kafka or KAFKA_BROKERS")
+		return errors.New("no kafka broker is given: name one or more as host:port, with --kafka or KAFKA_BROKERS")
+	}
+	if t := c.transactionTimeout(); t < minTransactionTimeout || t > maxTransactionTimeout {
+		return &cdc.Refusal{Name: "transaction_timeout_malformed", Remedy: "choose another --transaction-timeout",
+			Problem: fmt.Sprintf("the transaction timeout %s is not between %s and %s", t, minTransactionTimeout, maxTransactionTimeout)}
+	}
+	if err := c.SASL.check(); err != nil {
+		return err
 	}
 	for _, b := range c.Brokers {
 		if _, _, err := net.SplitHostPort(b); err != nil {
-			return nil, fmt.Errorf("the kafka broker %q is not written as host:port: %w", b, err)
+			return fmt.Errorf("the kafka broker %q is not written as host:port: %w", b, err)
+		}
+		if err := c.clearTo(b); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// secured is Sarama with TLS, the login and the dialler.
+func (c Config) secured() (*sarama.Config, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	d, err := c.dialer()
+	if err != nil {
+		return nil, err
+	}
 	s := c.Sarama()
+	s.Net.Proxy.Enable, s.Net.Proxy.Dialer = true, d // sarama's name for a dialler of one's own
+	c.SASL.set(s)
+	return s, nil
+}
+
+// Connect opens a client. It refuses what cannot work before dialling, and answers within some seconds: with an
+// UnreachableError, which may pass, or with a cdc.Refusal, which will not.
+func Connect(ctx context.Context, c Config, adjust ...func(*sarama.Config)) (sarama.Client, error) {
+	s, err := c.secured()
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range adjust {
 		f(s)
 	}
@@ -93,15 +137,12 @@ func Connect(ctx context.Context, c Config, adjust ...func(*sarama.Config)) (sar
 	}
 	answered := make(chan answer, 1)
 	go func() { // bounded by sarama's dial and metadata time limits
-		client, err := sarama.NewClient(c.Brokers, s)
+		client, err := c.connect(s)
 		answered <- answer{client, err}
 	}()
 	select {
 	case a := <-answered:
-		if a.err != nil {
-			return nil, &UnreachableError{c.Brokers, a.err}
-		}
-		return a.client, nil
+		return a.client, a.err
 	case <-ctx.Done():
 		go func() {
 			if a := <-answered; a.err == nil {
@@ -110,4 +151,18 @@ func Connect(ctx context.Context, c Config, adjust ...func(*sarama.Config)) (sar
 		}()
 		return nil, ctx.Err()
 	}
+}
+
+func (c Config) connect(s *sarama.Config) (sarama.Client, error) {
+	client, err := sarama.NewClient(c.Brokers, s)
+	if err != nil {
+		return nil, c.explain(s, err)
+	}
+	for _, b := range client.Brokers() { // sarama would forget why it could not use them
+		if err := c.clearTo(b.Addr()); err != nil {
+			_ = client.Close() // nothing is under way
+			return nil, err
+		}
+	}
+	return client, nil
 }

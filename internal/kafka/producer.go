@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -12,9 +13,8 @@ import (
 
 // Limits of the transactional producer.
 const (
-	transactionTimeout = 5 * time.Minute // the broker aborts an open transaction after it
-	commitTimeout      = 60 * time.Second
-	fenceTimeout       = 60 * time.Second // for InitProducerID, which waits for the older transaction's end
+	commitTimeout = 60 * time.Second
+	fenceTimeout  = 60 * time.Second // for InitProducerID, which waits for the older transaction's end
 )
 
 // ErrOutcomeUnknown says that a commit may or may not have happened. Whoever sees it drops the producer and reads what
@@ -29,18 +29,24 @@ type Producer struct {
 	abandoned chan struct{}
 	abandon   sync.Once
 
+	repeats *atomic.Int64 // of this transactional id's EndTxn requests
+	before  int64         // of them, before this producer was opened
+
 	mu  sync.Mutex
 	err error // the first record that failed
 }
 
 // OpenProducer opens the producer of a transactional id. This fences every older one of the id, and ends its open
-// transaction: what is read afterwards is the truth. The settings must come from Config.Sarama.
+// transaction: what is read afterwards is the truth.
 func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Producer, error) {
-	s := c.Sarama()
+	s, err := c.secured()
+	if err != nil {
+		return nil, err
+	}
 	s.Producer.Idempotent = true
 	s.Net.MaxOpenRequests = 1
 	s.Producer.Transaction.ID = transactionalID
-	s.Producer.Transaction.Timeout = transactionTimeout
+	s.Producer.Transaction.Timeout = c.transactionTimeout()
 	// sarama repeats EndTxn by itself with the same epoch; a late copy may commit the next transaction's first half.
 	s.Producer.Transaction.Retry.Max = 5
 	s.Producer.Transaction.Retry.Backoff = 10 * time.Millisecond
@@ -51,9 +57,13 @@ func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Produ
 	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
 		async, err := newAsyncProducer(ctx, c.Brokers, s)
 		if err == nil {
-			p := &Producer{async: async, abandoned: make(chan struct{})}
+			p := &Producer{async: async, abandoned: make(chan struct{}), repeats: repeatsOf(transactionalID)}
+			p.before = p.repeats.Load()
 			p.drain()
 			return p, nil
+		}
+		if refusal := c.refusal(err); refusal != nil {
+			return nil, refusal
 		}
 		// The older transaction of this id is still being ended.
 		if !errors.Is(err, sarama.ErrConcurrentTransactions) {
@@ -160,6 +170,10 @@ func (p *Producer) Commit() error {
 		return fmt.Errorf("%w: no answer within %s", ErrOutcomeUnknown, commitTimeout)
 	}
 }
+
+// Worn reports whether the producer must be replaced, although its commits succeeded: a copy of one of its EndTxn requests
+// may still be on its way, and would end the next transaction too early.
+func (p *Producer) Worn() bool { return p.repeats.Load() != p.before }
 
 // closeTimeout bounds Close: sarama keeps trying to send what it holds.
 const closeTimeout = time.Second

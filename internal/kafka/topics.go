@@ -29,9 +29,17 @@ type PartitionsError struct {
 	Have, Want int32
 }
 
-func (e *PartitionsError) Error() string {
-	return fmt.Sprintf("the topic %s has %d partitions and this stream wants %d: a changed count breaks the order by key; "+
-		"set --partitions %d, delete the topic, or use another --prefix", e.Topic, e.Have, e.Want, e.Have)
+// Error says which topic, and what to do.
+func (e *PartitionsError) Error() string { return e.Problem() + "; " + e.Remedy() }
+
+// Problem says what is wrong.
+func (e *PartitionsError) Problem() string {
+	return fmt.Sprintf("the topic %s has %d partitions and this stream wants %d: a changed count breaks the order by key", e.Topic, e.Have, e.Want)
+}
+
+// Remedy says what to do.
+func (e *PartitionsError) Remedy() string {
+	return fmt.Sprintf("set --partitions %d, delete the topic, or use another --prefix", e.Have)
 }
 
 // CheckTopics compares what exists with what is wanted and returns the topics that do not exist. It changes nothing.

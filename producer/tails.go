@@ -1,0 +1,83 @@
+package producer
+
+import (
+	"context"
+
+	"github.com/IBM/sarama"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/kafka"
+)
+
+// tailsAtOnce bounds the partitions that are looked at side by side.
+const tailsAtOnce = 16
+
+// tail is the last event of a partition, as far as it is committed.
+type tail struct {
+	topic     string
+	partition int32
+	seq       uint64
+	found     bool // false: the log holds no event
+	cut       bool // retention has removed some, perhaps all
+}
+
+// CheckTails holds the end of every partition of events against the checkpoint: no event may stand behind it, and what its
+// own Kafka transaction wrote must be there. It means something only behind a barrier.
+func (s *Saved) CheckTails(ctx context.Context, client sarama.Client, topics envelope.Topics) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(tailsAtOnce)
+	look := func(topic string, partition int32) {
+		group.Go(func() error {
+			t, err := readTail(ctx, client, topic, partition)
+			if err != nil {
+				return err
+			}
+			return s.Position.checkTail(t)
+		})
+	}
+	for topic, place := range s.Topology.Topics {
+		for p := range place.Partitions {
+			look(topic, p)
+		}
+	}
+	look(topics.Truncate(), 0)
+	return group.Wait()
+}
+
+func readTail(ctx context.Context, client sarama.Client, topic string, partition int32) (tail, error) {
+	t := tail{topic: topic, partition: partition}
+	scan, err := kafka.OpenScan(client, topic, partition, sarama.OffsetOldest)
+	if err != nil {
+		return t, err
+	}
+	t.cut = scan.Start() > 0
+	r, found, err := kafka.Tail(ctx, client, topic, partition)
+	if err != nil || !found {
+		return t, err
+	}
+	for _, h := range r.Headers {
+		if string(h.Key) == envelope.HeaderSeq {
+			t.found = true
+			t.seq, err = envelope.ParseSeq(h.Value)
+			return t, err
+		}
+	}
+	return t, unsafe("foreign_record", "the last record of partition %d of topic %s has no header %s: something else than LiveDB writes there", partition, topic, envelope.HeaderSeq)
+}
+
+// checkTail is the rule for one partition.
+func (c *Checkpoint) checkTail(t tail) error {
+	touched, has := c.Touched[t.topic][t.partition]
+	switch {
+	case t.found && t.seq > c.Seq:
+		return unsafe("events_beyond_checkpoint", "partition %d of topic %s ends at seq %d and the checkpoint at %d", t.partition, t.topic, t.seq, c.Seq)
+	case !has || !t.found && t.cut:
+		return nil
+	case !t.found:
+		return unsafe("events_missing", "partition %d of topic %s is empty and the checkpoint says that it ends at seq %d", t.partition, t.topic, touched)
+	case t.seq != touched:
+		return unsafe("events_missing", "partition %d of topic %s ends at seq %d and the checkpoint says %d", t.partition, t.topic, t.seq, touched)
+	}
+	return nil
+}
