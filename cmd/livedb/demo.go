@@ -30,6 +30,7 @@ type demoCommand struct {
 	Yes        bool          `name:"yes" help:"Do not ask before writing to the source given by --source."`
 	JSON       bool          `name:"json" help:"Print one JSON object at the end."`
 	PgBin      string        `name:"pg-bin" type:"path" placeholder:"DIR" help:"The folder of the embedded Postgres's initdb and postgres."`
+	kafkaAccess
 	uiFlags
 	burstFlags
 }
@@ -116,7 +117,7 @@ func (c *demoCommand) prepare(ctx context.Context, source postgres.Config) error
 		if _, err := postgres.Inspect(ctx, source); err != nil {
 			return err
 		}
-		if err := postgres.DropSlot(ctx, source); err != nil {
+		if err := postgres.DropSlots(ctx, source); err != nil {
 			return err
 		}
 		if err := postgres.DropPublication(ctx, source); err != nil {

@@ -19,6 +19,7 @@ import (
 type stack struct {
 	source   postgres.Config
 	brokers  []string
+	access   kafkaAccess // of the user's Kafka
 	prefix   string
 	retain   int64 // bytes kept by each partition of the event topics, and of the view's results
 	results  int64
@@ -54,7 +55,7 @@ func (c *demoCommand) start(ctx context.Context, log *slog.Logger) (_ *stack, er
 		if len(c.Kafka) == 0 {
 			return s.embedKafka(log)
 		}
-		return s.useKafka(starting, c.Kafka)
+		return s.useKafka(starting, c.Kafka, c.kafkaAccess)
 	})
 	err = group.Wait()
 	if pg != nil {
@@ -76,7 +77,7 @@ func (c *demoCommand) start(ctx context.Context, log *slog.Logger) (_ *stack, er
 	}
 	if pg == nil {
 		s.cleanUps = append(s.cleanUps, func(ctx context.Context) error {
-			if err := postgres.DropSlot(ctx, s.source); err != nil {
+			if err := postgres.DropSlots(ctx, s.source); err != nil {
 				return err
 			}
 			return postgres.DropPublication(ctx, s.source)
@@ -97,8 +98,8 @@ func (s *stack) embedKafka(log *slog.Logger) error {
 }
 
 // useKafka takes a prefix of its own on the user's Kafka, since the demo starts anew each time.
-func (s *stack) useKafka(ctx context.Context, brokers []string) error {
-	k := kafka.Config{Brokers: brokers, ClientID: "livedb/demo"}
+func (s *stack) useKafka(ctx context.Context, brokers []string, access kafkaAccess) error {
+	k := kafkaFlags{Kafka: brokers, kafkaAccess: access}.config("demo")
 	client, err := kafka.Connect(ctx, k)
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (s *stack) useKafka(ctx context.Context, brokers []string) error {
 	defer client.Close()
 	var random [4]byte
 	rand.Read(random[:]) // never fails
-	s.brokers, s.prefix = brokers, "livedb-demo-"+hex.EncodeToString(random[:])
+	s.brokers, s.access, s.prefix = brokers, access, "livedb-demo-"+hex.EncodeToString(random[:])
 	s.kafka = fmt.Sprintf("%s, topics %s.*", strings.Join(brokers, ","), s.prefix)
 	s.cleanUps = append(s.cleanUps, func(ctx context.Context) error {
 		client, err := kafka.Connect(ctx, k)

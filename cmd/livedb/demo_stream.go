@@ -27,7 +27,7 @@ func (c *demoCommand) stream(i *invocation, s *stack, listener net.Listener, log
 	roles, end := context.WithCancel(context.WithoutCancel(i.ctx))
 	defer end()
 	h := newHost(roles, log)
-	k := kafkaFlags{Kafka: s.brokers, Prefix: s.prefix}
+	k := kafkaFlags{Kafka: s.brokers, Prefix: s.prefix, kafkaAccess: s.access}
 	if err := h.runCDC(k, topicFlags{Partitions: c.Partitions, Linger: c.Linger}, s.source, s.retain); err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/livedb/livedb/cdc/postgres"
-	"github.com/livedb/livedb/internal/kafka"
 )
 
 // grammar is the command line. Every flag may also stand in the environment as LIVEDB_<FLAG> or in the YAML file.
@@ -22,6 +21,7 @@ type grammar struct {
 	Cdc     cdcCommand     `cmd:"" help:"Stream every committed change of a Postgres to Kafka, exactly once and in commit order."`
 	Process processCommand `cmd:"" help:"Keep the views up to date from Kafka."`
 	UI      uiCommand      `cmd:"" name:"ui" help:"Serve the dashboard from Kafka."`
+	Audit   auditCommand   `cmd:"" help:"Prove that a stream holds every change exactly once and in commit order, or name what is wrong."`
 	Migrate migrateCommand `cmd:"" help:"Create the demo's tables."`
 	Config  configCommand  `cmd:"" help:"Show the effective configuration, secrets masked."`
 	Version versionCommand `cmd:"" help:"Show the version."`
@@ -44,26 +44,20 @@ type streamFlags struct {
 	Slot        string   `name:"slot" default:"livedb" help:"The replication slot. Created with the stream."`
 	Publication string   `name:"publication" default:"livedb" help:"The publication. Created with the stream if there is none of this name."`
 	Tables      []string `name:"tables" placeholder:"SCHEMA.TABLE" help:"The tables of a publication that LiveDB creates; all tables if empty."`
+
+	SenderTimeout time.Duration `name:"sender-timeout" default:"30s" help:"After what silence Postgres takes cdc for dead and frees the slot: 5s to 10m."`
 }
 
 func (f sourceFlags) config(s streamFlags) postgres.Config {
-	return postgres.Config{URL: f.Source.Reveal(), Slot: s.Slot, Publication: s.Publication, Tables: s.Tables}
-}
-
-// kafkaFlags name the Kafka and the stream.
-type kafkaFlags struct {
-	Kafka  []string `name:"kafka" env:"LIVEDB_KAFKA,KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Kafka's brokers, separated by commas."`
-	Prefix string   `name:"prefix" default:"livedb" help:"The stream's name, and the first part of its topics' names."`
-}
-
-func (f kafkaFlags) config(role string) kafka.Config {
-	return kafka.Config{Brokers: f.Kafka, ClientID: "livedb/" + role}
+	return postgres.Config{URL: f.Source.Reveal(), Slot: s.Slot, Publication: s.Publication, Tables: s.Tables, SenderTimeout: s.SenderTimeout}
 }
 
 // topicFlags shape the topics that cdc creates.
 type topicFlags struct {
 	Partitions int32         `name:"partitions" default:"4" help:"Partitions of each table's topic, fixed for the stream's life."`
 	Linger     time.Duration `name:"linger" default:"10ms" help:"How long a Kafka transaction gathers events before it commits."`
+
+	TransactionTimeout time.Duration `name:"transaction-timeout" default:"5m" help:"After what time Kafka aborts the open transaction of a cdc that died: 1s to 15m."`
 }
 
 // uiFlags are the dashboard's.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"net"
 	"os"
 	"path/filepath"
@@ -45,7 +46,9 @@ func TestRefusals(t *testing.T) {
 	}
 	defer busy.Close()
 	nobody := closedPort(t)
-	partitioned(t, broker, "five.public.t", 5)
+	encrypted, locked, stranger := secureBrokers(t)
+	five := "livedb-five-" + strings.ToLower(rand.Text()[:8])
+	partitioned(t, broker, five, "public.t", 5)
 
 	for _, c := range []struct {
 		name string
@@ -66,8 +69,13 @@ func TestRefusals(t *testing.T) {
 		{"pooler host", []string{"run", "--listen", "127.0.0.1:0", "--source", "postgres://u:hidden@ep-a-pooler.eu.neon.tech/db", "--kafka", broker}, exitFailure, []string{"ep-a-pooler.eu.neon.tech", "direct host ep-a.eu.neon.tech"}},
 		{"kafka unreachable", []string{"cdc", "--source", url, "--kafka", nobody}, exitFailure, []string{nobody, "brokers"}},
 		{"kafka without port", []string{"cdc", "--source", url, "--kafka", "localhost"}, exitFailure, []string{`"localhost"`, "host:port"}},
+		{"kafka's certificate is another's", []string{"cdc", "--source", url, "--kafka", encrypted, "--kafka-ca", stranger}, exitFailure, []string{encrypted, "--kafka-ca"}},
+		{"kafka login by another mechanism", []string{"cdc", "--source", url, "--kafka", locked, "--kafka-sasl", "OAUTHBEARER", "--kafka-token-file", stranger}, exitFailure, []string{locked, "OAUTHBEARER", "--kafka-sasl"}},
+		{"kafka password in clear", []string{"cdc", "--source", url, "--kafka", "k.example.com:9092", "--kafka-sasl", "PLAIN", "--kafka-user", "u", "--kafka-password", "hidden"}, exitFailure, []string{"k.example.com:9092", "--kafka-tls"}},
+		{"sender timeout", []string{"cdc", "--source", url, "--kafka", broker, "--sender-timeout", "1s"}, exitFailure, []string{"1s", "--sender-timeout"}},
+		{"transaction timeout", []string{"cdc", "--source", url, "--kafka", broker, "--transaction-timeout", "1h"}, exitFailure, []string{"1h0m0s", "--transaction-timeout"}},
 		{"source unreachable", []string{"cdc", "--source", "postgres://postgres:hidden@" + nobody + "/db?sslmode=disable", "--kafka", broker}, exitFailure, []string{nobody, "--source"}},
-		{"another partition count", []string{"cdc", "--source", url, "--kafka", broker, "--prefix", "five"}, exitFailure, []string{"five.public.t has 5 partitions", "--partitions 5"}},
+		{"another partition count", []string{"cdc", "--source", url, "--kafka", broker, "--prefix", five}, exitFailure, []string{five + ".public.t has 5 partitions", "--partitions 5"}},
 		{"prefix", []string{"cdc", "--source", url, "--kafka", broker, "--prefix", "a b"}, exitFailure, []string{`"a b"`, "--prefix"}},
 		{"demo not confirmed", []string{"demo", "--listen", "127.0.0.1:0", "--source", url}, exitFailure, []string{"--yes"}},
 		{"config file missing", []string{"--config", filepath.Join(t.TempDir(), "none.yaml"), "version"}, exitUsage, []string{"none.yaml"}},
@@ -93,10 +101,11 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	unchanged(t, place{url: url, broker: broker}, "five.public.t")
+	unchanged(t, place{url: url, broker: broker}, five+".public.t")
 }
 
-// unchanged holds that neither publications nor slots nor unknown topics are left.
+// unchanged holds that neither publications nor slots nor unknown topics of LiveDB's own prefixes are left. Other prefixes
+// are those of other tests, on a Kafka that is shared. A broker may tell of deleted topics for some moments more.
 func unchanged(t *testing.T, p place, known ...string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), p.url)
@@ -114,13 +123,26 @@ func unchanged(t *testing.T, p place, known ...string) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	topics, err := client.Topics()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, topic := range topics {
-		if !slices.Contains(known, topic) {
-			t.Errorf("the topic %s was made", topic)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for {
+		topics, err := client.Topics()
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := slices.DeleteFunc(topics, func(topic string) bool {
+			return !strings.HasPrefix(topic, "livedb") || slices.Contains(known, topic)
+		})
+		if len(made) == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the topics %v were made", made)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if err := client.RefreshMetadata(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -151,14 +173,20 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func partitioned(t *testing.T, broker, topic string, partitions int32) {
+// partitioned makes a topic of the prefix, for as long as the test runs: the Kafka may be shared.
+func partitioned(t *testing.T, broker, prefix, table string, partitions int32) {
 	t.Helper()
 	client, err := kafka.Connect(t.Context(), kafka.Config{Brokers: []string{broker}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	if err := kafka.EnsureTopics(t.Context(), client, kafka.Topic{Name: topic, Partitions: partitions}); err != nil {
+	t.Cleanup(func() {
+		if err := kafka.DeleteTopics(client, prefix); err != nil {
+			t.Error(err)
+		}
+		client.Close()
+	})
+	if err := kafka.EnsureTopics(t.Context(), client, kafka.Topic{Name: prefix + "." + table, Partitions: partitions}); err != nil {
 		t.Fatal(err)
 	}
 }

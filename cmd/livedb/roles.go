@@ -19,14 +19,19 @@ import (
 func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) error {
 	version, _ := build()
 	limits := producer.Limits{Linger: t.Linger}
+	brokers := k.config("cdc")
+	brokers.TransactionTimeout = t.TransactionTimeout
 	if retention > 0 {
 		limits.RepeatTopology = 1000
 	}
-	c := capture.Config{Source: source, Kafka: k.config("cdc"), Prefix: k.Prefix, Partitions: t.Partitions, RetentionBytes: retention,
+	c := capture.Config{Source: source, Kafka: brokers, Prefix: k.Prefix, Partitions: t.Partitions, RetentionBytes: retention,
 		Limits: limits, Version: version,
 		Metrics: metrics.NewCDC(h.registry), Status: h.board.Role("cdc"), Log: h.log.With("role", "cdc")}
 	if err := capture.Preflight(h.ctx, c); err != nil {
 		return err
+	}
+	if cc, err := postgres.Parse(source.URL); err == nil && postgres.InClear(cc) {
+		h.log.Warn("what the source sends, and what is sent to it, is not protected by TLS: sslmode=disable", "source", postgres.Address(cc))
 	}
 	h.role(func(ctx context.Context) error { return capture.Run(ctx, c) })
 	return nil

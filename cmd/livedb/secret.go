@@ -26,6 +26,29 @@ func (u sourceURL) MarshalJSON() ([]byte, error) { return json.Marshal(u.String(
 // LogValue masks what slog writes.
 func (u sourceURL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
+// secret is a password or the like. However it is printed, logged or marshalled, it is masked; Reveal is the only way to
+// the real one.
+type secret string
+
+// Reveal gives the secret: for logging in, never for showing.
+func (s secret) Reveal() string { return string(s) }
+
+func (s secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return mask
+}
+
+// GoString masks what %#v prints.
+func (s secret) GoString() string { return "secret(" + s.String() + ")" }
+
+// MarshalJSON masks what JSON holds.
+func (s secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// LogValue masks what slog writes.
+func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
 const mask = "****"
 
 var (

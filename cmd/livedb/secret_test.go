@@ -61,3 +61,22 @@ func TestSourceURLHidesItsPassword(t *testing.T) {
 		t.Errorf("Reveal gives %s", u.Reveal())
 	}
 }
+
+func TestSecretHidesItself(t *testing.T) {
+	s := secret("hunter2")
+	held := struct{ Password secret }{s}
+	asJSON, err := json.Marshal(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("start", "password", s, "held", held)
+	for _, shown := range []string{fmt.Sprintf("%s %q %v %+v %#v", s, s, s, s, s), fmt.Sprintf("%v %+v %#v", held, held, held), string(asJSON), log.String()} {
+		if strings.Contains(shown, "hunter2") || !strings.Contains(shown, mask) {
+			t.Errorf("got %s", shown)
+		}
+	}
+	if s.Reveal() != "hunter2" || secret("").String() != "" {
+		t.Error("a secret can be revealed, and one that is not given is not shown as one")
+	}
+}

@@ -69,7 +69,7 @@ func Run(ctx context.Context, c Config) error {
 		if err == nil {
 			err = r.session(ctx)
 		}
-		err = named(err)
+		err = kafka.Named(err)
 		if ctx.Err() != nil {
 			return nil
 		}

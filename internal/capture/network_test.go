@@ -2,7 +2,6 @@ package capture_test
 
 import (
 	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/livedb/livedb/internal/devstack"
@@ -53,32 +52,32 @@ func TestTheStreamSurvivesTheNetwork(t *testing.T) {
 	}
 }
 
-// sarama sends EndTxn again when its connection breaks, and the first copy may still be on its way (KAFKA-17754). Here it
-// arrives after the repetition, in the middle of the transaction that follows, and would commit that one's first half. Each
-// start of a stream ends several transactions before the first with events: the late copy is of each of them in turn.
-func TestALateEndTxnMeetsNoLaterTransaction(t *testing.T) {
-	for nth := range 8 {
-		t.Run(fmt.Sprint(nth+1), func(t *testing.T) {
-			t.Parallel()
-			var late *Injection
-			var delivering sync.WaitGroup
-			r := newRig(t, devstack.SharedPostgres(t), func(r *rig) {
-				middle := make(chan struct{})
-				late = r.kafka.Inject(Fault{Match: Request(EndTxn), Action: Late, Skip: nth, Until: middle})
-				second := r.kafka.Inject(Fault{Match: Request(Produce), Action: Hold, After: late, Skip: 1, Until: late.Answered()})
-				delivering.Go(func() {
-					select {
-					case <-second.Fired():
-						close(middle)
-					case <-t.Context().Done():
-					}
-				})
+// sarama sends a request again when its connection breaks, and the first copy may still be on its way (KAFKA-17754). A late
+// EndTxn would commit the first half of the transaction that it meets. Each start of a stream ends several transactions
+// before the first with events: the late copy is of each of them in turn.
+func TestALateRequestMeetsNoLaterTransaction(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		api  int16
+		many int
+	}{{"EndTxn", EndTxn, 8}, {"Produce", Produce, 3}, {"AddPartitionsToTxn", AddPartitionsToTxn, 3}} {
+		for nth := range c.many {
+			t.Run(fmt.Sprint(c.name, " ", nth+1), func(t *testing.T) {
+				t.Parallel()
+				var late *Injection
+				if c.api == EndTxn {
+					r := newRig(t, devstack.SharedPostgres(t), func(r *rig) { late = r.deliverLate(Request(c.api), nth) })
+					r.happen("the late EndTxn", late.Answered())
+					r.finish()
+					return
+				}
+				r := newRig(t, devstack.SharedPostgres(t), nil)
+				late = r.deliverLate(Request(c.api), nth)
+				r.happen("the late request", late.Answered())
+				r.progress()
+				r.finish()
 			})
-			r.happen("the late EndTxn", late.Answered())
-			delivering.Wait()
-			r.progress()
-			r.finish()
-		})
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func Preflight(ctx context.Context, c Config) error {
 		return err
 	}
 	_, err = kafka.CheckTopics(ctx, client, append(topics, producer.OwnTopics(envelope.Topics(c.Prefix), c.RetentionBytes)...)...)
-	return named(err)
+	return kafka.Named(err)
 }
 
 // tableTopics lists the topics of the tables that are, or will be, published.

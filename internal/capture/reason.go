@@ -9,22 +9,6 @@ import (
 	"github.com/livedb/livedb/producer"
 )
 
-// named gives what internal/kafka says, which knows no refusals, the name of one.
-func named(err error) error {
-	var refusal *cdc.Refusal
-	var partitions *kafka.PartitionsError
-	switch {
-	case errors.As(err, &refusal):
-		return err
-	case errors.As(err, &partitions):
-		return &cdc.Refusal{Name: "topic_partitions_changed", Unsafe: true, Problem: partitions.Problem(), Remedy: partitions.Remedy(), Err: err}
-	case kafka.TooLarge(err):
-		return &cdc.Refusal{Name: "row_too_large", Problem: "kafka does not take a change that is this large (" + err.Error() + ")",
-			Remedy: "the stream stops before it, so nothing is lost: raise the topic's max.message.bytes, or leave the table or its large column out of the publication", Err: err}
-	}
-	return err
-}
-
 // permanent tells what trying again would not mend.
 func permanent(err error) bool {
 	var refusal *cdc.Refusal

@@ -4,11 +4,17 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/IBM/sarama"
 
 	apachekafka "github.com/livedb/livedb/compose/kafka"
 	"github.com/livedb/livedb/internal/devstack"
@@ -20,7 +26,7 @@ import (
 func TestApacheKafkaLetsUsIn(t *testing.T) {
 	t.Parallel()
 	authority, stranger := devstack.TestAuthority(t), devstack.TestAuthority(t)
-	cluster, err := apachekafka.Start(t.Context(), apachekafka.Config{Security: apachekafka.Security{
+	cluster, err := apachekafka.Start(t.Context(), apachekafka.Config{Settings: map[string]string{"connections.max.reauth.ms": "2000"}, Security: apachekafka.Security{
 		Keystore: joined(t, authority, "127.0.0.1"), Truststore: authority.File, Users: map[string]string{"ann": hidden}}})
 	if errors.Is(err, apachekafka.ErrMissing) {
 		t.Skip(err)
@@ -31,7 +37,7 @@ func TestApacheKafkaLetsUsIn(t *testing.T) {
 	t.Cleanup(func() { cluster.Close() })
 	certificate, key := authority.Issue("client")
 	known := kafka.TLS{CA: authority.File, Certificate: certificate, Key: key}
-	fresh, expired := bearer(t, time.Now().Add(time.Hour)), bearer(t, time.Now().Add(-time.Hour))
+	fresh, expired := written(t, unsigned(t, time.Now().Add(time.Hour))), written(t, unsigned(t, time.Now().Add(-time.Hour)))
 	for name, sasl := range map[string]kafka.SASL{
 		"PLAIN":       {Mechanism: kafka.Plain, User: "ann", Password: hidden},
 		"SCRAM 256":   {Mechanism: kafka.ScramSHA256, User: "ann", Password: hidden},
@@ -42,6 +48,8 @@ func TestApacheKafkaLetsUsIn(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
+	logsInAgain(t, kafka.Config{Brokers: cluster.Brokers(), TLS: known})
 
 	ann := kafka.SASL{Mechanism: kafka.ScramSHA512, User: "ann", Password: hidden}
 	foreign, foreignKey := stranger.Issue("stranger")
@@ -66,6 +74,36 @@ func TestApacheKafkaLetsUsIn(t *testing.T) {
 	}
 }
 
+// logsInAgain commits until the endpoint has given many tokens: sessions end, tokens expire, and no commit notices.
+func logsInAgain(t *testing.T, c kafka.Config) {
+	t.Helper()
+	var given atomic.Int32
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given.Add(1)
+		fmt.Fprintf(w, `{"access_token": %q, "expires_in": 1}`, unsigned(t, time.Now().Add(time.Minute)))
+	}))
+	t.Cleanup(endpoint.Close)
+	c.SASL = kafka.SASL{Mechanism: kafka.OAuthBearer, Token: kafka.Token{URL: endpoint.URL, ClientID: "c", ClientSecret: hidden}}
+	p, err := kafka.OpenProducer(t.Context(), c, "long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	at := given.Load()
+	for deadline := time.Now().Add(time.Minute); given.Load() < at+5; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d tokens were given within a minute", given.Load())
+		}
+		if err := p.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		p.Send(&sarama.ProducerMessage{Topic: "t", Value: sarama.StringEncoder("v")})
+		if err := p.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // joined puts a key and its certificate into one file, as Kafka's PEM keystore wants them.
 func joined(t *testing.T, authority *devstack.Authority, host string) string {
 	t.Helper()
@@ -81,15 +119,15 @@ func joined(t *testing.T, authority *devstack.Authority, host string) string {
 	return written(t, strings.Join(text, ""))
 }
 
-// bearer writes an unsigned token, which this Kafka takes as long as it has not expired.
-func bearer(t *testing.T, expires time.Time) string {
+// unsigned is a token that this Kafka takes as long as it has not expired.
+func unsigned(t *testing.T, expires time.Time) string {
 	t.Helper()
 	claims, err := json.Marshal(map[string]any{"sub": "ann", "iat": expires.Add(-2 * time.Hour).Unix(), "exp": expires.Unix()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	return written(t, encode([]byte(`{"alg":"none"}`))+"."+encode(claims)+".")
+	return encode([]byte(`{"alg":"none"}`)) + "." + encode(claims) + "."
 }
 
 func written(t *testing.T, text string) string {

@@ -1,13 +1,15 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/IBM/sarama"
 )
 
-// DeleteTopics deletes every topic of a prefix. Nobody else may use the prefix.
+// DeleteTopics deletes every topic of a prefix. Nobody else may use the prefix. Brokers may tell of the topics for some
+// moments more.
 func DeleteTopics(client sarama.Client, prefix string) error {
 	if err := client.RefreshMetadata(); err != nil {
 		return fmt.Errorf("read the topics of kafka: %w", err)
@@ -24,7 +26,8 @@ func DeleteTopics(client sarama.Client, prefix string) error {
 		if !strings.HasPrefix(name, prefix+".") {
 			continue
 		}
-		if err := admin.DeleteTopic(name); err != nil {
+		// One that is gone was deleted by a request that was sent again.
+		if err := admin.DeleteTopic(name); err != nil && !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 			return fmt.Errorf("delete topic %s: %w", name, err)
 		}
 	}

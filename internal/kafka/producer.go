@@ -62,7 +62,7 @@ func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Produ
 			p.drain()
 			return p, nil
 		}
-		if refusal := c.refusal(err); refusal != nil {
+		if refusal := c.refusal(fmt.Errorf("open the transactional producer %s: %w", transactionalID, err)); refusal != nil {
 			return nil, refusal
 		}
 		// The older transaction of this id is still being ended.

@@ -38,6 +38,25 @@ func Denied(err error) bool {
 	return false
 }
 
+// Named makes a refusal of what Kafka will not take however often it is tried; any other error, and one that is a refusal,
+// comes back as it is.
+func Named(err error) error {
+	var refusal *cdc.Refusal
+	var partitions *PartitionsError
+	switch {
+	case errors.As(err, &refusal):
+		return err
+	case errors.As(err, &partitions):
+		return &cdc.Refusal{Name: "topic_partitions_differ", Problem: partitions.Problem(), Remedy: partitions.Remedy(), Err: err}
+	case TooLarge(err):
+		return &cdc.Refusal{Name: "row_too_large", Problem: "kafka does not take a record that is this large (" + err.Error() + ")",
+			Remedy: "the stream stops before it, so nothing is lost: raise the topic's max.message.bytes, or leave the table or its large column out of the publication", Err: err}
+	case Denied(err):
+		return &cdc.Refusal{Name: "kafka_denied", Problem: "kafka denies us a right (" + err.Error() + ")", Remedy: "grant what docs/security.md lists", Err: err}
+	}
+	return err
+}
+
 // explain says why no client could be opened: a refusal if trying again will not help, else an UnreachableError.
 func (c Config) explain(s *sarama.Config, err error) error {
 	if refusal := c.refusal(err); refusal != nil {
@@ -77,6 +96,9 @@ func (c Config) refusal(err error) error {
 	case errors.Is(err, sarama.ErrUnsupportedSASLMechanism), errors.Is(err, sarama.ErrIllegalSASLState):
 		return &cdc.Refusal{Name: "kafka_mechanism_refused", Problem: fmt.Sprintf("kafka at %s offers no login by %s", at, c.SASL.Mechanism),
 			Remedy: "choose another --kafka-sasl, or the port of the listener that has it", Err: err}
+	case Denied(err):
+		return &cdc.Refusal{Name: "kafka_denied", Problem: fmt.Sprintf("kafka at %s denies us a right (%v)", at, err),
+			Remedy: "grant the user of --kafka-user, or of the client certificate, the rights that docs/security.md lists", Err: err}
 	}
 	return c.tlsRefusal(at, err)
 }

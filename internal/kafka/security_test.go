@@ -160,6 +160,23 @@ func refused(t *testing.T, err error, name, says string) {
 	}
 }
 
+// A login without the right to the transactional id is named too: it would be refused again and again.
+func TestMissingRightIsNamed(t *testing.T) {
+	t.Parallel()
+	c := kafka.Config{Brokers: []string{broker(t, kfake.EnableSASL(), kfake.EnableACLs(), login("PLAIN"), kfake.User("PLAIN", "bob", hidden))},
+		SASL: kafka.SASL{Mechanism: kafka.Plain, User: "bob", Password: hidden}}
+	client, err := kafka.Connect(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := kafka.EnsureTopics(t.Context(), client, kafka.Topic{Name: "t", Partitions: 1}); !kafka.Denied(err) {
+		t.Errorf("make a topic: %v", err)
+	}
+	_, err = kafka.OpenProducer(t.Context(), c, "id")
+	refused(t, err, "kafka_denied", "docs/security.md")
+}
+
 // Nothing is dialled for what cannot work, or must not.
 func TestSecurityIsCheckedBeforeDialling(t *testing.T) {
 	t.Parallel()
