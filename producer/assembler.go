@@ -17,6 +17,7 @@ type Assembler struct {
 	resolve Resolve
 	now     func() time.Time
 	routes  map[*cdc.Table]*route
+	targets map[string]*target // by topic: several descriptions of a table share one
 
 	truncates route // of every table: <prefix>.truncate, one partition
 
@@ -37,20 +38,26 @@ type Assembler struct {
 // time or with a new description, and may create its topic. A topology that it returns is written before the batch.
 type Resolve func(t *cdc.Table) (Place, string, *envelope.Plan, *Topology, error)
 
+// route is where the events of a description of a table go.
 type route struct {
-	Place
-	topic  string
-	plan   *envelope.Plan
-	places []int32 // by partition: the index in the batch's places, or -1
-	number int     // the index in the batch's topics, or -1
-	batch  *Batch  // that places and number belong to
-	round  uint64
+	*target
+	plan *envelope.Plan
+}
+
+// target is a topic, and where the batch has it.
+type target struct {
+	topic      string
+	partitions int32
+	places     []int32 // by partition: the index in the batch's places, or -1
+	number     int     // the index in the batch's topics, or -1
+	batch      *Batch  // that places and number belong to
+	round      uint64
 }
 
 // NewAssembler goes on after a checkpoint.
 func NewAssembler(s envelope.Stream, from Checkpoint, resolve Resolve) *Assembler {
-	a := &Assembler{stream: s, resolve: resolve, now: time.Now, routes: map[*cdc.Table]*route{}, done: from}
-	a.truncates = route{Place: Place{Partitions: 1}, topic: envelope.Topics(s.Name).Truncate(), places: []int32{-1}}
+	a := &Assembler{stream: s, resolve: resolve, now: time.Now, routes: map[*cdc.Table]*route{}, targets: map[string]*target{}, done: from}
+	a.truncates = route{target: a.target(envelope.Topics(s.Name).Truncate(), 1)}
 	a.done.Touched = nil
 	return a
 }
@@ -178,7 +185,7 @@ func (a *Assembler) number(rec *record, r *route, lsn cdc.LSN) {
 
 	var p int32
 	if !rec.key.none() {
-		p = partition(b.arena[rec.key.from:rec.key.to], r.Partitions)
+		p = partition(b.arena[rec.key.from:rec.key.to], r.partitions)
 	}
 	a.place(rec, r, p)
 
@@ -306,9 +313,17 @@ func (a *Assembler) route(t *cdc.Table) (*route, error) {
 			delete(a.routes, known) // an older description
 		}
 	}
-	r := &route{Place: place, topic: topic, plan: plan, places: make([]int32, place.Partitions)}
+	r := &route{target: a.target(topic, place.Partitions), plan: plan}
 	a.routes[t] = r
 	return r, nil
+}
+
+// target returns the one target of a topic.
+func (a *Assembler) target(topic string, partitions int32) *target {
+	if a.targets[topic] == nil {
+		a.targets[topic] = &target{topic: topic, partitions: partitions, places: make([]int32, partitions)}
+	}
+	return a.targets[topic]
 }
 
 // maxRecord leaves room for what Kafka's batch adds to a record.

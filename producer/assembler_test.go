@@ -227,6 +227,24 @@ func TestAssemblerPutsTruncatesAside(t *testing.T) {
 	}
 }
 
+// A table whose description changes within a batch, or that is dropped and made anew there, still has one topic.
+func TestAssemblerNamesATopicOnceThoughItsTableChanges(t *testing.T) {
+	a, b := assemble(start()), &Batch{}
+	a.Use(b)
+	altered, anew := *logs, *logs
+	altered.Columns = []cdc.Column{{Name: "text", Type: 25, Modifier: -1, Identity: true}}
+	anew.OID = 99
+	tx(7, 0x200, insert(logs, "a"), insert(&altered, "b"), insert(&anew, "c")).feed(t, a)
+	a.Seal(time.UnixMicro(2))
+	if diff := cmp.Diff([]string{"tx 7 at 0/200: seq 1 to 3, 3 in s.shop.logs, ends at 0/210"}, order(t, b)); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	want := map[string]map[int32]uint64{"s.shop.logs": {0: 3}}
+	if diff := cmp.Diff(want, b.checkpoint.Touched); diff != "" {
+		t.Errorf("touched (-want +got):\n%s", diff)
+	}
+}
+
 func TestAssemblerRefusesARowThatKafkaWouldNotTake(t *testing.T) {
 	a := assemble(start())
 	a.Use(&Batch{})

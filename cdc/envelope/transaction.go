@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -79,6 +80,11 @@ func ParseTransaction(value []byte) (*TransactionRecord, error) {
 	}
 	if r.Version != 1 {
 		return nil, fmt.Errorf("transaction record: version %d is not known to this LiveDB", r.Version)
+	}
+	for i, topic := range r.Topics {
+		if slices.Contains(r.Topics[:i], topic) { // some few, as a rule
+			return nil, fmt.Errorf("transaction record: topic %s is named twice", topic)
+		}
 	}
 	for i := range r.Entries {
 		if err := r.Entries[i].check(len(r.Topics)); err != nil {
