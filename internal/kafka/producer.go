@@ -28,6 +28,7 @@ type Producer struct {
 	commits   sync.WaitGroup // one may outlive its caller
 	abandoned chan struct{}
 	abandon   sync.Once
+	closing   sync.Once
 
 	repeats *atomic.Int64 // of this transactional id's EndTxn requests
 	before  int64         // of them, before this producer was opened
@@ -48,8 +49,11 @@ func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Produ
 	s.Producer.Transaction.ID = transactionalID
 	s.Producer.Transaction.Timeout = c.transactionTimeout()
 	// sarama repeats EndTxn by itself with the same epoch; a late copy may commit the next transaction's first half.
-	s.Producer.Transaction.Retry.Max = 5
-	s.Producer.Transaction.Retry.Backoff = 10 * time.Millisecond
+	// Fewer repeats than sarama's own, but enough, over some four seconds, for a partition to find its new leader.
+	s.Producer.Transaction.Retry.Max = 12
+	s.Producer.Transaction.Retry.BackoffFunc = func(tried, _ int) time.Duration {
+		return min(10*time.Millisecond<<min(tried, 10), 500*time.Millisecond)
+	}
 	s.ChannelBufferSize = 1024
 
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
@@ -180,7 +184,9 @@ const closeTimeout = time.Second
 
 // Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout. If the
 // broker does not answer, sarama's goroutines live on until their own time limits.
-func (p *Producer) Close() {
+func (p *Producer) Close() { p.closing.Do(p.close) }
+
+func (p *Producer) close() {
 	p.Abandon()
 	closed := make(chan struct{})
 	go func() {
