@@ -32,12 +32,19 @@ func writePoint(dst, text []byte) ([]byte, error) {
 		if err != nil {
 			return nil, invalid(number, "is not a number that fits a point")
 		}
-		binary.LittleEndian.PutUint64(wkb[5+8*i:], math.Float64bits(f))
+		bits := math.Float64bits(f)
+		if math.IsNaN(f) {
+			bits = quietNaN
+		}
+		binary.LittleEndian.PutUint64(wkb[5+8*i:], bits)
 	}
 	dst = append(dst, `,"wkb":"`...)
 	dst = base64.StdEncoding.AppendEncode(dst, wkb[:])
 	return append(dst, `","srid":null}`...), nil
 }
+
+// quietNaN is the NaN of C and Java; Go's own differs in its last bit.
+const quietNaN = 0x7ff8000000000000
 
 func splitPoint(text []byte) (x, y []byte, ok bool) {
 	inner, opens := bytes.CutPrefix(text, []byte{'('})

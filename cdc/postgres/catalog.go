@@ -10,7 +10,7 @@ import (
 	"github.com/livedb/livedb/cdc"
 )
 
-// Catalog answers what pgoutput does not say about a table: its primary key under REPLICA IDENTITY FULL, and what is
+// Catalog answers what pgoutput does not say about a table: its primary key under REPLICA IDENTITY FULL or NOTHING, and what is
 // behind a domain or an array of a user's type. It shows the present, not the time of the change.
 type Catalog struct{ conn *pgx.Conn }
 
@@ -55,7 +55,7 @@ type Type struct {
 // Key returns the columns that identify a row of the table on Kafka, in key order: the primary key's, or those of the
 // replica identity index; none if it has neither.
 func (c *Catalog) Key(ctx context.Context, t *cdc.Table) ([]string, error) {
-	if t.Identity != cdc.IdentityFull {
+	if t.Identity != cdc.IdentityFull && t.Identity != cdc.IdentityNothing {
 		var key []string
 		for _, column := range t.Columns {
 			if column.Identity {

@@ -56,8 +56,8 @@ func (c Config) senderTimeout() time.Duration {
 // parse is Parse with what the other fields ask for.
 func (c Config) parse() (*pgx.ConnConfig, error) {
 	if t := c.senderTimeout(); t < minSenderTimeout || t > maxSenderTimeout {
-		return nil, &cdc.Refusal{Name: "sender_timeout_malformed", Problem: fmt.Sprintf("the sender timeout %s is not between %s and %s", t, minSenderTimeout, maxSenderTimeout),
-			Remedy: "choose another --sender-timeout"}
+		return nil, &cdc.Refusal{Name: "sender_timeout_malformed", Remedy: "choose another --sender-timeout",
+			Problem: fmt.Sprintf("the sender timeout %s is not between %s and %s", t, minSenderTimeout, maxSenderTimeout)}
 	}
 	cc, err := Parse(c.URL)
 	if err != nil {

@@ -90,8 +90,9 @@ func tlsRefusal(cc *pgx.ConnConfig, err error) error {
 		return &cdc.Refusal{Name: "source_certificate_other_host", Problem: fmt.Sprintf("the certificate of the source %s is for another host (%v)", at, name),
 			Remedy: "name the host in --source as its certificate does", Err: err}
 	case errors.As(err, &certificate):
-		return &cdc.Refusal{Name: "source_certificate_untrusted", Problem: fmt.Sprintf("the certificate of the source %s is not trusted (%v)", at, certificate.Err),
-			Remedy: "name the file of its authority in --source: sslmode=verify-full&sslrootcert=FILE", Err: err}
+		return &cdc.Refusal{Name: "source_certificate_untrusted",
+			Problem: fmt.Sprintf("the certificate of the source %s is not trusted (%v)", at, certificate.Err),
+			Remedy:  "name the file of its authority in --source: sslmode=verify-full&sslrootcert=FILE", Err: err}
 	case strings.Contains(text, "server refused TLS connection"):
 		return &cdc.Refusal{Name: "source_tls_missing", Problem: "the source " + at + " does not speak TLS",
 			Remedy: "turn ssl on in its postgresql.conf, or write sslmode=disable in --source if nobody can listen on the way", Err: err}

@@ -21,7 +21,7 @@ type Record struct {
 
 // Scan reads the committed records of a partition from an offset up to the last stable offset as of its opening. sarama's
 // consumer cannot tell where that is: it hides control and aborted records, and so the end of what is committed. One
-// goroutine uses a Scan. It holds one fetch, about 4 MiB or one batch.
+// goroutine uses a Scan. It holds one fetch: 512 KiB, or one batch if that is larger.
 type Scan struct {
 	client     sarama.Client
 	topic      string
@@ -34,7 +34,7 @@ type Scan struct {
 
 // Limits of a scan's requests.
 const (
-	scanBytes   = 4 << 20
+	scanBytes   = 512 << 10
 	scanTries   = 20
 	scanBackoff = 200 * time.Millisecond
 )
