@@ -23,6 +23,7 @@ type chain struct {
 	open   bool // the last entry did not end its transaction
 	xid    uint32
 
+	floor uint64 // the least seq that delivery may begin with
 	start uint64 // seq of the first event to deliver; 0 while it is looked for
 }
 
@@ -67,7 +68,7 @@ func (c *chain) follow(r *envelope.TransactionRecord, offset int64) ([]envelope.
 		if err := c.step(&entries[i], offset); err != nil {
 			return nil, err
 		}
-		if c.start == 0 && entries[i].Starts {
+		if c.start == 0 && entries[i].Starts && entries[i].First >= c.floor {
 			c.start = entries[i].First
 		}
 		if c.start != 0 && deliver == nil {

@@ -26,6 +26,8 @@ var (
 	ErrRetention = errors.New("removed by retention")
 	// ErrBeginningGone: Kafka no longer keeps seq 1.
 	ErrBeginningGone = errors.New("beginning gone")
+	// ErrMissing: a topic that the stream names does not exist.
+	ErrMissing = errors.New("topic missing")
 	// ErrReset: a topic ends before the offset to read next. It was deleted and made anew, or lost records.
 	ErrReset = errors.New("topic reset")
 
@@ -84,11 +86,12 @@ var remedies = map[error]string{
 	ErrBeginningGone: "begin a new epoch, or read from now, and let the topics keep their records",
 	ErrUncounted:     "begin a new stream",
 	ErrValue:         "leave the column out of the view, or change the value in the source and begin a new epoch",
+	ErrMissing:       "begin a new stream if the topic was deleted; otherwise give the reader the right to see it",
 	ErrReset:         "read from the beginning if the stream was begun anew; otherwise begin a new stream",
 }
 
 // Broken reports whether an error says that the stream cannot be read further, however often one tries again.
 func Broken(err error) bool {
 	var v *Violation
-	return errors.As(err, &v) && !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrSettings)
+	return errors.As(err, &v) && !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrSettings) || errors.Is(err, ErrTables)
 }

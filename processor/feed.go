@@ -1,10 +1,8 @@
 package processor
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/IBM/sarama"
 
@@ -17,9 +15,6 @@ const (
 	burstBytes   = 64 << 10
 )
 
-// openTimeout bounds how long a topic that a transaction record names may be unknown to the brokers.
-const openTimeout = 30 * time.Second
-
 // source is a partition as it is read. Its state is guarded by Reader.mu.
 type source struct {
 	topic    string
@@ -27,6 +22,7 @@ type source struct {
 	consumer sarama.PartitionConsumer
 	room     chan struct{} // told when there is room again
 	next     int64         // the offset after the last record read; the feeder's own
+	most     int           // bytes of a burst; likewise
 
 	paused bool
 }
@@ -39,12 +35,19 @@ func (s *source) filled(bytes, limit int) (full bool) {
 		s.paused = true
 		s.consumer.Pause()
 	}
-	return bytes >= limit
+	return bytes >= limit-limit/4 // a burst fits into the rest
 }
 
 // drained is called after a record left.
 func (s *source) drained(bytes, limit int) {
-	if s.paused && bytes <= limit/4 {
+	if bytes <= limit/4 {
+		s.resume()
+	}
+}
+
+// resume lets a partition fill again.
+func (s *source) resume() {
+	if s.paused {
 		s.paused = false
 		s.consumer.Resume()
 		select {
@@ -52,90 +55,6 @@ func (s *source) drained(bytes, limit int) {
 		default:
 		}
 	}
-}
-
-// open finds where reading begins and starts the feeder of <prefix>.transaction; that one starts the others.
-func (r *Reader) open(ctx context.Context) error {
-	topic := r.topics.Transaction()
-	waited, err := awaitTopic(ctx, r.config.Client, topic)
-	if err != nil {
-		return err
-	}
-	start := r.config.Start
-	first, offsets := begin{offset: sarama.OffsetOldest}, map[string]map[int32]int64{}
-	switch {
-	case start.kind == fromSaved:
-		offsets = start.saved.Offsets
-		if first, err = beginAt(r.config.Client, topic, 0, start.saved.Transaction); err != nil {
-			return err
-		}
-	case start.kind == fromNow && !waited: // a topic that has just appeared holds nothing older than now
-		if first.offset, offsets, err = sample(r.config.Client, r.topics); err != nil {
-			return err
-		}
-	}
-	r.order = newSequencer(r.config.Prefix, start, offsets)
-	r.order.chain.cut = first.cut
-	if first.cut {
-		r.order.chain.skip = 0
-	}
-	consumer, err := r.consumer.ConsumePartition(topic, 0, first.offset)
-	if err != nil {
-		return fmt.Errorf("read topic %s: %w", topic, err)
-	}
-	r.transactions = &source{topic: topic, consumer: consumer, room: make(chan struct{}, 1)}
-	r.feeders.Go(func() { r.feed(r.transactions, r.announce) })
-	return nil
-}
-
-// openTopic starts the feeders of a topic that a transaction record names.
-func (r *Reader) openTopic(name string) error {
-	ctx, cancel := context.WithTimeout(r.ctx, openTimeout)
-	defer cancel()
-	if _, err := awaitTopic(ctx, r.config.Client, name); err != nil {
-		return err
-	}
-	numbers, err := r.config.Client.Partitions(name)
-	if err != nil {
-		return fmt.Errorf("read the partitions of topic %s: %w", name, err)
-	}
-	begins := make([]begin, len(numbers))
-	consumers := make([]sarama.PartitionConsumer, len(numbers))
-	for i := range numbers {
-		saved, known := r.order.offsets[name][int32(i)]
-		if !known {
-			saved = 0
-		}
-		if begins[i], err = beginAt(r.config.Client, name, int32(i), saved); err != nil {
-			break
-		}
-		if consumers[i], err = r.consumer.ConsumePartition(name, int32(i), begins[i].offset); err != nil {
-			err = fmt.Errorf("read topic %s, partition %d: %w", name, i, err)
-			break
-		}
-	}
-	if err != nil {
-		for _, c := range consumers {
-			if c != nil {
-				c.AsyncClose()
-			}
-		}
-		return err
-	}
-
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, p := range r.order.add(name, begins).partitions {
-		s := &source{topic: name, number: int32(i), consumer: consumers[i], room: make(chan struct{}, 1)}
-		r.sources = append(r.sources, s)
-		burst := make([]record, 0, burstRecords)
-		var bytes arena
-		r.feeders.Go(func() {
-			r.feed(s, func(m []*sarama.ConsumerMessage) (bool, error) { return r.push(s, p, m, burst, &bytes) })
-		})
-	}
-	r.wakeNext()
-	return nil
 }
 
 // feed passes a partition's records on, in bursts, until the Reader is closed or an error ends the stream.
@@ -157,12 +76,10 @@ func (r *Reader) feed(s *source, pass func([]*sarama.ConsumerMessage) (full bool
 			continue
 		case m, open := <-s.consumer.Messages():
 			if !open {
-				for err := range s.consumer.Errors() { // the reason
-					r.consumerError(s, err.Err)
-				}
+				r.stopped(s)
 				return
 			}
-			burst = gather(append(burst[:0], m), s.consumer.Messages())
+			burst = gather(append(burst[:0], m), s.consumer.Messages(), s.most)
 		}
 		full, err := pass(burst)
 		s.next = burst[len(burst)-1].Offset + 1
@@ -179,16 +96,28 @@ func (r *Reader) feed(s *source, pass func([]*sarama.ConsumerMessage) (full bool
 	}
 }
 
+// stopped tells why sarama gave a partition up.
+func (r *Reader) stopped(s *source) {
+	for err := range s.consumer.Errors() {
+		if !r.consumerError(s, err.Err) {
+			return
+		}
+	}
+	if r.ctx.Err() == nil {
+		r.fail(fmt.Errorf("read topic %s, partition %d: sarama gave it up: close the reader and open another", s.topic, s.number))
+	}
+}
+
 // gather adds what is there already.
-func gather(burst []*sarama.ConsumerMessage, from <-chan *sarama.ConsumerMessage) []*sarama.ConsumerMessage {
-	for bytes := 0; len(burst) < burstRecords && bytes < burstBytes; {
+func gather(burst []*sarama.ConsumerMessage, from <-chan *sarama.ConsumerMessage, most int) []*sarama.ConsumerMessage {
+	for bytes := sizeOf(burst[0]); len(burst) < burstRecords && bytes < most; {
 		select {
 		case m, open := <-from:
 			if !open {
 				return burst
 			}
 			burst = append(burst, m)
-			bytes += len(m.Key) + len(m.Value)
+			bytes += sizeOf(m)
 		default:
 			return burst
 		}
@@ -196,10 +125,12 @@ func gather(burst []*sarama.ConsumerMessage, from <-chan *sarama.ConsumerMessage
 	return burst
 }
 
+func sizeOf(m *sarama.ConsumerMessage) int { return len(m.Key) + len(m.Value) + recordOverhead }
+
 // push passes event records on.
 func (r *Reader) push(s *source, p *partition, burst []*sarama.ConsumerMessage, records []record, bytes *arena) (full bool, err error) {
 	for _, m := range burst {
-		seq, position, unread := readHeaders(m)
+		seq, position, unread := readHeaders(m.Headers)
 		if unread != nil {
 			err = p.violation(ErrRecord, m.Offset, "an event of LiveDB", "another record: "+unread.Error())
 			break
@@ -219,7 +150,9 @@ func (r *Reader) push(s *source, p *partition, burst []*sarama.ConsumerMessage, 
 	if err != nil {
 		r.order.fail(err)
 	}
-	return s.filled(p.bytes, r.limit()), err
+	limit := r.limit()
+	s.most = min(burstBytes, limit/4)
+	return !r.order.wants(p) && s.filled(p.bytes, limit), err
 }
 
 // announce passes transaction records on and opens the topics they name.
@@ -231,7 +164,7 @@ func (r *Reader) announce(burst []*sarama.ConsumerMessage) (full bool, err error
 		}
 		for _, name := range unknown {
 			if err := r.openTopic(name); err != nil {
-				r.fail(fmt.Errorf("open topic %s: %w", name, err))
+				r.fail(err)
 				return false, err
 			}
 		}
@@ -247,26 +180,39 @@ func (r *Reader) announceOne(m *sarama.ConsumerMessage) (unknown []string, err e
 	defer r.mu.Unlock()
 	defer r.wakeNext()
 	if err != nil {
-		err = &Violation{Err: ErrRecord, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
-			Want: "a transaction record", Got: "another record: " + err.Error()}
+		err = foreignTransaction(m.Topic, m.Offset, err)
 		r.order.breakOff(err)
 		return nil, err
 	}
 	return r.order.announce(parsed, m.Offset, len(m.Value))
 }
 
+func foreignTransaction(topic string, offset int64, err error) error {
+	return &Violation{Err: ErrRecord, Topic: topic, Offset: offset, Want: "a transaction record", Got: "another record: " + err.Error()}
+}
+
 // consumerError takes an error of sarama's and reports whether the partition is read on.
 func (r *Reader) consumerError(s *source, err error) bool {
 	if errors.Is(err, sarama.ErrOffsetOutOfRange) {
-		r.fail(&Violation{Err: ErrRetention, Topic: s.topic, Partition: s.number, Offset: s.next,
-			Want: fmt.Sprint("offset ", s.next), Got: "a log that begins later, for reading fell behind what kafka keeps"})
+		violation := &Violation{Err: ErrRetention, Topic: s.topic, Partition: s.number, Offset: s.next,
+			Want: fmt.Sprint("offset ", s.next), Got: "a log that begins later, for reading fell behind what kafka keeps"}
+		var reset *Violation
+		if _, err := beginAt(r.config.Client, s.topic, s.number, s.next); errors.As(err, &reset) {
+			violation = reset
+		}
+		r.fail(violation)
 		return false
 	}
+	r.tell(fmt.Errorf("topic %s, partition %d: %w", s.topic, s.number, err))
+	return true
+}
+
+// tell has Next say that Kafka did not answer.
+func (r *Reader) tell(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trouble = fmt.Errorf("%w: topic %s, partition %d: %w", ErrUnavailable, s.topic, s.number, err)
+	r.trouble = asUnavailable(err)
 	r.wakeNext()
-	return true
 }
 
 // fail ends the stream: Next returns the error once it has delivered what it can.

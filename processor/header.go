@@ -10,9 +10,9 @@ import (
 )
 
 // readHeaders finds seq and Position among a record's headers.
-func readHeaders(m *sarama.ConsumerMessage) (seq uint64, position cdc.Position, err error) {
+func readHeaders(headers []*sarama.RecordHeader) (seq uint64, position cdc.Position, err error) {
 	placed := false
-	for _, h := range m.Headers {
+	for _, h := range headers {
 		switch string(h.Key) {
 		case envelope.HeaderSeq:
 			if seq, err = envelope.ParseSeq(h.Value); err != nil {

@@ -12,6 +12,7 @@ import (
 // kind in its own order; items come out in the order of their seqs. It is pure: what it says depends on nothing but
 // what went in, and it holds no more than that.
 type sequencer struct {
+	choice     choice // the topics that are read
 	topics     map[string]*topic
 	partitions []*partition
 	heads      heads // the partitions that hold records
@@ -23,17 +24,29 @@ type sequencer struct {
 	entry int             // of the first of them: how many entries are done
 
 	current  *envelope.TransactionEntry // being delivered
-	counted  []*topic                   // the topics it counts
+	counted  []*topic                   // the topics of the choice that it counts
+	left     uint64                     // its events still to come, of these topics
+	dense    bool                       // it has no events of other topics
+	complete bool                       // it is not dense, and all that is left of it is here
+	seqs     []uint64                   // room for check
 	open     bool                       // Begin was delivered and End was not
 	tx       Transaction
-	next     uint64       // seq
+	next     uint64       // the least seq that may come now
 	position cdc.Position // of the last event
-	resumed  uint64       // seq of the last event that an earlier reading delivered
-	from     int64        // offset of the transaction record to read next
+	resumed  uint64       // seq up to which an earlier reading delivered
+	place    place        // after the last transaction
 	popped   *partition   // of the last event
 
 	chainErr error // what follows the announced entries is not a stream
 	err      error // what arrived is not a stream
+}
+
+// place is where a transaction ended.
+type place struct {
+	seq         uint64
+	commit      cdc.CommitLSN
+	transaction int64 // offset of the transaction record to read next
+	entry       int   // how many of its entries are done
 }
 
 // announced is a transaction record in the queue.
@@ -69,15 +82,17 @@ type partition struct {
 	tombstone bool
 }
 
-func newSequencer(prefix string, start Start, offsets map[string]map[int32]int64) *sequencer {
-	s := &sequencer{topics: map[string]*topic{}, offsets: offsets, chain: newChain(envelope.Topics(prefix).Transaction(), start)}
+func newSequencer(prefix string, chosen choice, start Start, offsets map[string]map[int32]int64) *sequencer {
+	s := &sequencer{choice: chosen, topics: map[string]*topic{}, offsets: offsets, chain: newChain(envelope.Topics(prefix).Transaction(), start)}
 	if start.kind == fromSaved {
-		s.resumed, s.position.Commit = start.saved.Seq, start.saved.Commit
+		saved := start.saved
+		s.resumed, s.position.Commit = saved.Seq, saved.Commit
+		s.place = place{saved.Seq, saved.Commit, saved.Transaction, saved.Entry}
 	}
 	return s
 }
 
-// announce takes the next transaction record and returns the topics it names that add must be told of. After an error
+// announce takes the next transaction record and returns the topics to be read that it names and add must be told of. After an error
 // no further record must come; pop returns the error when it has delivered what was announced before.
 func (s *sequencer) announce(r *envelope.TransactionRecord, offset int64, size int) (unknown []string, err error) {
 	entries, err := s.chain.follow(r, offset)
@@ -91,8 +106,8 @@ func (s *sequencer) announce(r *envelope.TransactionRecord, offset int64, size i
 	used := make([]bool, len(r.Topics))
 	for i := range entries {
 		for _, c := range entries[i].Counts {
-			if !used[c.Topic] && s.topics[r.Topics[c.Topic]] == nil {
-				unknown = append(unknown, r.Topics[c.Topic])
+			if name := r.Topics[c.Topic]; !used[c.Topic] && s.topics[name] == nil && s.choice.has(name) {
+				unknown = append(unknown, name)
 			}
 			used[c.Topic] = true
 		}
@@ -187,18 +202,17 @@ func (s *sequencer) pop(item *Item) (bool, error) {
 			}
 			return false, s.err
 		}
-		e := s.current
 		switch {
-		case !s.open:
+		case s.left > 0 && !s.open:
 			s.open = true
-			s.tx = Transaction{Epoch: s.chain.epoch, XID: e.XID, Commit: e.Commit, Time: e.Time(), First: e.First}
-			*item = Item{Kind: Begin, Tx: s.tx, Seq: e.First}
+			*item = Item{Kind: Begin, Tx: s.tx, Seq: s.tx.First}
 			return true, nil
-		case s.next <= e.Last:
+		case s.left > 0:
 			return s.event(item)
 		}
+		e := s.current
 		s.done()
-		if e.Ends {
+		if e.Ends && s.open {
 			s.open, s.tx.End = false, e.End
 			*item = Item{Kind: End, Tx: s.tx, Seq: e.Last, Position: s.position}
 			return true, nil
@@ -215,28 +229,43 @@ func (s *sequencer) take() bool {
 	e := &a.entries[s.entry]
 	s.counted = s.counted[:0]
 	for _, c := range e.Counts {
-		t := s.topics[a.topics[c.Topic]]
-		if t == nil {
+		name := a.topics[c.Topic]
+		t := s.topics[name]
+		switch {
+		case t != nil:
+			s.counted = append(s.counted, t)
+		case s.choice.has(name):
 			return false
 		}
-		s.counted = append(s.counted, t)
 	}
-	for i, c := range e.Counts {
-		s.counted[i].left += c.Events
+	for _, c := range e.Counts {
+		if t := s.topics[a.topics[c.Topic]]; t != nil {
+			t.left += c.Events
+			s.left += c.Events
+		}
+	}
+	if e.Starts {
+		s.tx = Transaction{Epoch: s.chain.epoch, XID: e.XID, Commit: e.Commit, Time: e.Time(), First: e.First}
 	}
 	s.current, s.next = e, e.First
+	s.dense, s.complete = s.left == e.Last-e.First+1, false
 	return true
 }
 
 // done leaves the current entry behind.
 func (s *sequencer) done() {
-	a := s.queue.head()
-	s.current = nil
+	a, e := s.queue.head(), s.current
+	s.current, s.next = nil, e.Last+1
 	s.entry++
+	transaction, entry := a.offset, a.skipped+s.entry
 	if s.entry == len(a.entries) {
-		s.entry, s.from = 0, a.offset+1
+		transaction, entry = a.offset+1, 0
+		s.entry = 0
 		s.bytes -= a.size
 		s.queue.pop()
+	}
+	if e.Ends {
+		s.place = place{e.Last, e.Commit, transaction, entry}
 	}
 }
 
@@ -248,8 +277,11 @@ func (s *sequencer) event(item *Item) (bool, error) {
 	p := s.heads[0]
 	r := p.queue.head()
 	switch {
-	case r.seq > s.next:
-		return false, s.missing()
+	case r.seq > s.next && !s.complete:
+		if err := s.check(); err != nil || !s.complete {
+			return false, err
+		}
+		return s.event(item)
 	case p.topic.left == 0:
 		return false, p.violation(ErrCount, r.offset, "no further event of its transaction", seqText("seq", r.seq))
 	case r.position.Commit != s.current.Commit || r.position.Compare(s.position) < 0:
@@ -262,7 +294,8 @@ func (s *sequencer) event(item *Item) (bool, error) {
 	p.next = r.offset + 1
 	p.bytes -= r.size()
 	p.topic.left--
-	s.next++
+	s.left--
+	s.next = r.seq + 1
 	p.queue.pop()
 	if p.queue.count > 0 {
 		s.heads.sinkFirst()
@@ -273,78 +306,10 @@ func (s *sequencer) event(item *Item) (bool, error) {
 	return true, nil
 }
 
-// missing returns the reason why the event that is due will never come, or nil while it may.
-func (s *sequencer) missing() error {
-	if s.err != nil || !s.lost() {
-		return s.err
-	}
-	kind := ErrGap
-	for _, t := range s.counted {
-		kind = t.blame(kind)
-	}
-	p := s.heads[0]
-	r := p.queue.head()
-	return p.violation(kind, r.offset, seqText("seq", s.next), seqText("seq", r.seq))
-}
-
-// lost reports whether every partition that may hold the event that is due shows a later one.
-func (s *sequencer) lost() bool {
-	for _, t := range s.counted {
-		if t.left > 0 && t.empty > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// ready reports whether pop is worth calling again after it had to wait.
-func (s *sequencer) ready() bool {
-	switch {
-	case s.err != nil || s.chainErr != nil:
-		return true
-	case s.current == nil:
-		return s.queue.count > 0 || s.repeated()
-	}
-	return len(s.heads) > 0 && s.heads[0].queue.head().seq <= s.next || s.lost()
-}
-
-// repeated reports whether an event waits that was delivered already: from another partition.
-func (s *sequencer) repeated() bool {
-	return len(s.heads) > 0 && s.heads[0].queue.head().seq < s.next
-}
-
-// stalled names the event that is due and does not come, and the first partition it may be in.
-func (s *sequencer) stalled() *Violation {
-	v := &Violation{Err: ErrStall, Want: seqText("seq", s.next), Got: "nothing"}
-	for _, t := range s.counted {
-		for _, p := range t.partitions {
-			if t.left > 0 && p.queue.count == 0 && v.Topic == "" {
-				v.Topic, v.Partition, v.Offset = t.name, p.number, p.next
-			}
-		}
-		v.Err = t.blame(v.Err)
-	}
-	return v
-}
-
-// blame says why an event of the topic is missing: retention, if it removed anything that was to be read.
-func (t *topic) blame(otherwise error) error {
-	for _, p := range t.partitions {
-		if p.cut {
-			return ErrRetention
-		}
-	}
-	return otherwise
-}
-
-// saved returns the place after the last item, which was an End.
+// saved returns the place after the last transaction. No transaction may be open.
 func (s *sequencer) saved() Saved {
-	saved := Saved{Epoch: s.tx.Epoch, Seq: s.next - 1, First: s.chain.start, Commit: s.tx.Commit, Transaction: s.from,
-		Offsets: map[string]map[int32]int64{}}
-	if s.entry > 0 {
-		a := s.queue.head()
-		saved.Transaction, saved.Entry = a.offset, a.skipped+s.entry
-	}
+	saved := Saved{Epoch: s.chain.epoch, Seq: s.place.seq, First: s.chain.start, Commit: s.place.commit,
+		Transaction: s.place.transaction, Entry: s.place.entry, Offsets: map[string]map[int32]int64{}}
 	for name, partitions := range s.offsets {
 		saved.Offsets[name] = partitions // never read yet, unless overwritten below
 	}

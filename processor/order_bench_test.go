@@ -12,7 +12,7 @@ import (
 // two topics.
 func BenchmarkOrder(b *testing.B) {
 	const size, partitions = 96, 8
-	s := newSequencer("p", FromBeginning(), nil)
+	s := newSequencer("p", nil, FromBeginning(), nil)
 	a, c := s.add("orders", make([]begin, partitions/2)), s.add("items", make([]begin, partitions/2))
 	to := append(a.partitions, c.partitions...)
 	key, value := []byte(`{"id":1}`), make([]byte, 400)

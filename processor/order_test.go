@@ -14,6 +14,7 @@ import (
 
 // A story is told in lines:
 //
+//	choose orders items             these topics are read, and no others (the first line, if it is there)
 //	topic orders 2                  a topic with two partitions becomes known
 //	tx 7@100 1-3 orders:2 items:1   a transaction record: xid 7, commit LSN 0/100, seqs 1 to 3
 //	tx 7@100 1-3 orders:3 split     the transaction goes on in the next record
@@ -22,8 +23,10 @@ import (
 //	orders/0 1@100 4@101            events with seq 1 and 4 arrive in partition 0, with the commit LSNs of their positions
 //	orders/0 4@101!                 the tombstone of seq 4 arrives
 //	> begin 7, 1, 2                 what pop delivers until it has to wait, or its error
+type story struct{ name, script string }
+
 func TestOrderTellsStories(t *testing.T) {
-	for _, story := range []struct{ name, script string }{
+	for _, story := range []story{
 		{"nothing is delivered before its turn", `
 			topic orders 2
 			tx 7@100 1-3 orders:3
@@ -166,6 +169,12 @@ func TestOrderTellsStories(t *testing.T) {
 			> begin 8, 6
 			orders/0 7@200
 			> 7, end 8`},
+		{"oldest begins at the first whole transaction from a seq on", `
+			start oldest 3
+			tx 7@100 2-4 orders:3 + 8@200 5-5 orders:1
+			topic orders 1
+			orders/0 3@100 4@100 5@200
+			> begin 8, 5, end 8`},
 		{"a saved place goes on in the middle of a record", `
 			start saved seq=2 commit=100 transaction=0 entry=1
 			tx 7@100 1-2 orders:2 + 8@200 3-3 orders:1
@@ -197,7 +206,7 @@ type storyteller struct {
 
 func tell(t *testing.T, script string) {
 	t.Helper()
-	s := storyteller{order: newSequencer("p", FromBeginning(), nil), epoch: 1, offsets: map[*partition]int64{}}
+	s := storyteller{order: newSequencer("p", nil, FromBeginning(), nil), epoch: 1, offsets: map[*partition]int64{}}
 	for line := range strings.Lines(strings.TrimSpace(script)) {
 		line = strings.TrimSpace(line)
 		if want, ok := strings.CutPrefix(line, ">"); ok {
@@ -212,9 +221,20 @@ func tell(t *testing.T, script string) {
 
 func (s *storyteller) play(words []string) {
 	switch words[0] {
+	case "choose":
+		chosen := choice{}
+		for _, name := range words[1:] {
+			chosen[name] = true
+		}
+		s.order = newSequencer("p", chosen, FromBeginning(), nil)
 	case "start":
 		start := Now()
-		if words[1] == "saved" {
+		switch words[1] {
+		case "oldest":
+			s.order = newSequencer("p", s.order.choice, Oldest(), nil)
+			s.order.chain.floor = number(words[2])
+			return
+		case "saved":
 			saved := Saved{Epoch: 1, First: 1}
 			for _, word := range words[2:] {
 				name, value, _ := strings.Cut(word, "=")
@@ -231,7 +251,7 @@ func (s *storyteller) play(words []string) {
 			}
 			start = From(saved)
 		}
-		s.order = newSequencer("p", start, nil)
+		s.order = newSequencer("p", s.order.choice, start, nil)
 	case "epoch":
 		s.epoch = uint32(number(words[1]))
 	case "topic":

@@ -24,6 +24,9 @@ type ring[T any] struct {
 
 func (q *ring[T]) head() *T { return &q.slots[q.first] }
 
+// at returns what waits at a place behind the head.
+func (q *ring[T]) at(i int) *T { return &q.slots[(q.first+i)&(len(q.slots)-1)] }
+
 func (q *ring[T]) push(v T) {
 	if q.count == len(q.slots) {
 		grown := make([]T, max(8, 2*len(q.slots)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,17 +23,25 @@ const (
 
 // ReaderConfig says what a Reader reads.
 type ReaderConfig struct {
-	// Client is used but not closed; the Reader connects once more with its settings. They must be those of
-	// internal/kafka, in what matters here: OpenReader refuses others.
+	// Client is used but not closed; the Reader connects once more with its settings. Make them with NewConfig: OpenReader
+	// refuses settings that would skip or invent records.
 	Client sarama.Client
 	Prefix string
 	Start  Start // the zero value is FromBeginning
 
-	// QueueBytes bounds the records that wait for their turn, all partitions together; 0 means 64 MiB. Each partition
-	// may hold one record, however large. Sarama holds up to a fetch per partition beside.
+	// Tables are the tables to read, each as schema.table; none means all. The truncates of all tables come with them: the
+	// Item's value names its table. Transactions that hold nothing of these are passed over, and nothing but these and the
+	// order is fetched. A table that has had no event yet has no topic, so a name written wrong is not noticed.
+	Tables []string
+
+	// QueueBytes bounds the records that wait for their turn, all partitions together; 0 means 64 MiB. Each partition may
+	// hold one record, however large. A reader of some tables holds, beyond that, what one Kafka transaction has for it: 4 MiB
+	// and a record, as cdc writes them. Sarama holds what a fetch brought of each partition, decoded: some QueueBytes/128 as
+	// compressed, or one batch if that is larger. With 64 partitions that all run ahead, in batches of 1 MB, that was 65 MiB.
 	QueueBytes int
 
-	// StallTimeout is how long an event may stay missing while its transaction record is visible; 0 means 60 s.
+	// StallTimeout is how long an event, or a topic, may stay missing while the transaction record that names it is visible; 0
+	// means 60 s.
 	StallTimeout time.Duration
 }
 
@@ -51,6 +60,7 @@ type Reader struct {
 
 	mu           sync.Mutex
 	order        *sequencer
+	chosen       choice
 	transactions *source
 	sources      []*source // by partition.index
 	waiting      bool      // Next waits for wake
@@ -62,7 +72,9 @@ type Reader struct {
 
 // OpenReader starts reading. If <prefix>.transaction does not exist yet, it waits for it until ctx ends.
 func OpenReader(ctx context.Context, c ReaderConfig) (*Reader, error) {
-	if err := errors.Join(envelope.CheckPrefix(c.Prefix), checkSettings(c.Client.Config())); err != nil {
+	c.Tables = slices.Compact(slices.Sorted(slices.Values(c.Tables)))
+	chosen, err := choose(envelope.Topics(c.Prefix), c.Tables)
+	if err := errors.Join(envelope.CheckPrefix(c.Prefix), checkSettings(c.Client.Config()), err, c.Start.check(c.Tables)); err != nil {
 		return nil, err
 	}
 	if c.QueueBytes == 0 {
@@ -71,38 +83,23 @@ func OpenReader(ctx context.Context, c ReaderConfig) (*Reader, error) {
 	if c.StallTimeout == 0 {
 		c.StallTimeout = defaultStallTimeout
 	}
-	fetching, err := newFetchClient(c.Client)
+	fetching, err := newFetchClient(c.Client, c.QueueBytes)
 	if err != nil {
-		return nil, fmt.Errorf("open the ordering reader: %w", err)
+		return nil, fmt.Errorf("open the ordering reader: %w", asUnavailable(err))
 	}
 	consumer, err := sarama.NewConsumerFromClient(fetching)
 	if err != nil {
 		fetching.Close()
-		return nil, fmt.Errorf("open the ordering reader: %w", err)
+		return nil, fmt.Errorf("open the ordering reader: %w", asUnavailable(err))
 	}
-	r := &Reader{config: c, topics: envelope.Topics(c.Prefix), fetching: fetching, consumer: consumer,
+	r := &Reader{config: c, topics: envelope.Topics(c.Prefix), chosen: chosen, fetching: fetching, consumer: consumer,
 		wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	if err := r.open(ctx); err != nil {
 		r.Close()
-		return nil, fmt.Errorf("open the ordering reader: %w", err)
+		return nil, fmt.Errorf("open the ordering reader: %w", asUnavailable(err))
 	}
 	return r, nil
-}
-
-// checkSettings refuses settings under which Kafka or sarama would skip, hide or invent records.
-func checkSettings(s *sarama.Config) error {
-	switch {
-	case s.Consumer.IsolationLevel != sarama.ReadCommitted:
-		return fmt.Errorf("%w: it would show aborted events: set Consumer.IsolationLevel to ReadCommitted", ErrSettings)
-	case s.Consumer.Fetch.Max != 0:
-		return fmt.Errorf("%w: it would skip large events: set Consumer.Fetch.Max to 0", ErrSettings)
-	case s.Metadata.AllowAutoTopicCreation:
-		return fmt.Errorf("%w: it would create the topics it looks for: set Metadata.AllowAutoTopicCreation to false", ErrSettings)
-	case !s.Consumer.Return.Errors:
-		return fmt.Errorf("%w: it would hide errors: set Consumer.Return.Errors to true", ErrSettings)
-	}
-	return nil
 }
 
 // Next returns the next item, and waits for it until ctx ends: then the error is ctx's and the Reader stays good.
@@ -143,9 +140,15 @@ func (r *Reader) take(item *Item) (found bool, patience time.Duration, err error
 		p := r.order.popped
 		r.sources[p.index].drained(p.bytes, r.limit())
 		return true, 0, nil
-	case found:
-		r.transactions.drained(r.order.bytes, announcedBytes)
+	}
+	r.transactions.drained(r.order.bytes, announcedBytes)
+	if found {
 		return true, 0, nil
+	}
+	for i, p := range r.order.partitions {
+		if r.order.wants(p) {
+			r.sources[i].resume()
+		}
 	}
 	if r.trouble != nil {
 		err, r.trouble = r.trouble, nil
@@ -187,11 +190,14 @@ func (r *Reader) wakeNext() {
 	}
 }
 
-// Saved returns the place after the End that Next has just returned.
+// Saved returns the place after the last End, and after the transactions of other tables that were passed over since. It
+// is not to be called between a Begin and its End, nor before the first End.
 func (r *Reader) Saved() Saved {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.order.saved()
+	saved := r.order.saved()
+	saved.Tables = r.config.Tables
+	return saved
 }
 
 // Close stops reading and waits for the Reader's goroutines; if the broker does not answer, some seconds at most.

@@ -204,234 +204,28 @@ func TestReaderWaitsForTheStream(t *testing.T) {
 	if _, err := OpenReader(ctx, ReaderConfig{Client: s.client, Prefix: "p"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
+	looked := make(chan bool, 1)
+	s.cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		for _, topic := range r.(*kmsg.MetadataRequest).Topics {
+			if topic.Topic != nil && *topic.Topic == "p.transaction" {
+				select {
+				case looked <- true:
+				default:
+				}
+			}
+		}
+		return nil, nil, false
+	})
 	opened := make(chan *Reader)
 	go func() { opened <- s.open(Now()) }()
-	time.Sleep(100 * time.Millisecond) // let it look once; either order is right
+	<-looked
 	s.create(1, "public.orders")
 	s.write(part{events: []written{{topic: "public.orders"}}})
 	s.write(part{events: []written{{topic: "public.orders"}}})
 	r := <-opened
 	if _, err := s.read(r, 3); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestReaderStopsAtDamage(t *testing.T) {
-	t.Parallel()
-	orders := func(events ...written) part {
-		for i := range events {
-			events[i].topic = "public.orders"
-		}
-		return part{events: events}
-	}
-	for _, test := range []struct {
-		name   string
-		damage func(*stream)
-		want   error
-		text   string
-	}{
-		{"gap", func(s *stream) { s.write(orders(written{}, written{lose: true}, written{}, written{partition: 1})) },
-			ErrGap, "gap in topic p.public.orders, partition 0, offset 5: seq 4 was due and seq 5 is there"},
-		{"gap in the transaction records", func(s *stream) { s.seq++; s.write(orders(written{})) },
-			ErrGap, "gap in topic p.transaction, partition 0, offset 4: seq 3 was due and seq 4 is there"},
-		{"repeat", func(s *stream) { s.write(orders(written{}, written{double: true})) },
-			ErrRepeat, "repeat in topic p.public.orders, partition 0, offset 6: a seq above 4 was due and seq 4 is there"},
-		{"repeated Kafka transaction", func(s *stream) { s.seq--; s.commit -= 100; s.write(orders(written{})) },
-			ErrRepeat, "repeat in topic p.transaction, partition 0, offset 4: seq 3 was due and seq 2 is there"},
-		{"foreign record", func(s *stream) {
-			s.producer.Begin()
-			s.producer.Send(&sarama.ProducerMessage{Topic: "p.public.orders", Value: sarama.StringEncoder("?")})
-			s.producer.Commit()
-			s.write(orders(written{}))
-		}, ErrRecord, "foreign record in topic p.public.orders, partition 0, offset 4: an event of LiveDB was due and another record"},
-		{"foreign transaction record", func(s *stream) {
-			s.producer.Begin()
-			s.producer.Send(&sarama.ProducerMessage{Topic: "p.transaction", Value: sarama.StringEncoder("?")})
-			s.producer.Commit()
-		}, ErrRecord, "foreign record in topic p.transaction, partition 0, offset 4"},
-		{"nothing comes", func(s *stream) { s.write(orders(written{lose: true})) },
-			ErrStall, "stall in topic p.public.orders, partition 0, offset 3: seq 3 was due and nothing is there"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := newStream(t)
-			s.create(2, "public.orders")
-			s.write(orders(written{}))
-			s.write(orders(written{}))
-			r := s.open(FromBeginning(), func(c *ReaderConfig) { c.StallTimeout = 500 * time.Millisecond })
-			test.damage(s)
-			got, err := s.read(r, 1000)
-			if !errors.Is(err, test.want) || !strings.HasPrefix(err.Error(), test.text) || !Broken(err) {
-				t.Fatalf("after %q: %v", got, err)
-			}
-			if len(got) > len(s.log) || !slices.Equal(got, s.log[:len(got)]) {
-				t.Fatalf("delivered %q of %q", got, s.log)
-			}
-			if _, again := r.Next(t.Context()); !errors.Is(again, test.want) {
-				t.Fatalf("then %v", again)
-			}
-		})
-	}
-}
-
-func TestReaderNamesRetention(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		remove func(*stream, Saved) Start
-		want   error
-	}{
-		{"of the saved place", func(s *stream, saved Saved) Start {
-			s.remove("p.transaction", 8)
-			s.remove("p.public.orders", 8)
-			return From(saved)
-		}, ErrRetention},
-		{"of events after the saved place", func(s *stream, saved Saved) Start {
-			s.remove("p.public.orders", 8)
-			return From(saved)
-		}, ErrRetention},
-		{"of the beginning", func(s *stream, saved Saved) Start {
-			s.remove("p.transaction", 8)
-			return FromBeginning()
-		}, ErrBeginningGone},
-		{"of the first events", func(s *stream, saved Saved) Start {
-			s.remove("p.public.orders", 8)
-			return FromBeginning()
-		}, ErrRetention},
-		{"of all events", func(s *stream, saved Saved) Start {
-			s.remove("p.public.orders", -1)
-			return From(saved)
-		}, ErrRetention},
-		{"and of a topic made anew", func(s *stream, saved Saved) Start {
-			saved.Transaction = 1000
-			return From(saved)
-		}, ErrReset},
-		{"and of an event topic made anew", func(s *stream, saved Saved) Start {
-			saved.Offsets["p.public.orders"][0] = 1000
-			return From(saved)
-		}, ErrReset},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := newStream(t)
-			s.create(1, "public.orders")
-			write := func() { s.write(part{events: []written{{topic: "public.orders"}}}) }
-			write()
-			r := s.open(FromBeginning())
-			if _, err := s.read(r, 3); err != nil {
-				t.Fatal(err)
-			}
-			for range 6 {
-				write() // two offsets each, with the commit marker
-			}
-			start := test.remove(s, r.Saved())
-			r.Close()
-			r, err := OpenReader(t.Context(), ReaderConfig{Client: s.client, Prefix: "p", Start: start, StallTimeout: 500 * time.Millisecond})
-			if err == nil {
-				defer r.Close()
-				_, err = s.read(r, 1000)
-			}
-			if !errors.Is(err, test.want) || !Broken(err) {
-				t.Fatal(err)
-			}
-			t.Log(err)
-		})
-	}
-}
-
-// Retention that removed nothing but commit markers is no loss, though it moved the log past the place saved.
-func TestReaderOutlivesRetentionOfAQuietStream(t *testing.T) {
-	t.Parallel()
-	s := newStream(t)
-	s.create(2, "public.orders")
-	s.write(part{events: []written{{topic: "public.orders", tombstone: true}}})
-	r := s.open(FromBeginning())
-	if _, err := s.read(r, 3); err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	s.remove("p.transaction", -1)
-	s.remove("p.public.orders", -1)
-	s.write(part{events: []written{{topic: "public.orders"}, {topic: "public.orders", partition: 1}}})
-	got, err := s.read(s.open(From(r.Saved())), 4)
-	if err != nil || !slices.Equal(got, s.log[3:]) {
-		t.Fatalf("%q, %v", got, err)
-	}
-}
-
-func (s *stream) remove(topic string, upTo int64) {
-	s.t.Helper()
-	if err := s.cluster.DeleteRecords(topic, 0, upTo); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// A transaction that is larger than the queues, in partitions that run ahead of each other, goes through them.
-func TestReaderIsBounded(t *testing.T) {
-	t.Parallel()
-	s := newStream(t)
-	s.create(3, "public.orders", "public.items")
-	value := strings.Repeat("x", 2000)
-	var events []written
-	for i := range 4000 {
-		w := written{topic: "public.orders", partition: int32(i / 1000 % 3), value: value}
-		if i%10 == 0 {
-			w.topic = "public.items"
-		}
-		events = append(events, w)
-	}
-	s.write(part{events: events})
-	const bound = 64 << 10
-	r := s.open(FromBeginning(), func(c *ReaderConfig) { c.QueueBytes = bound })
-	var got []string
-	for range len(s.log) {
-		item, err := r.Next(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, itemText(item))
-		r.mu.Lock()
-		held := 0
-		for _, p := range r.order.partitions {
-			held += p.bytes
-		}
-		r.mu.Unlock()
-		if held > bound+6*2*burstBytes {
-			t.Fatalf("%d bytes are held", held)
-		}
-	}
-	if !slices.Equal(got, s.log) {
-		t.Fatal("another order")
-	}
-}
-
-func TestReaderTellsOfAnOutageAndGoesOn(t *testing.T) {
-	t.Parallel()
-	s := newStream(t)
-	s.create(1, "public.orders")
-	s.write(part{events: []written{{topic: "public.orders"}}})
-	r := s.open(FromBeginning())
-	if _, err := s.read(r, 3); err != nil {
-		t.Fatal(err)
-	}
-	cut := make(chan bool)
-	s.cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
-		close(cut)
-		return nil, errors.New("cut"), true
-	})
-	<-cut
-	if _, err := r.Next(t.Context()); !errors.Is(err, ErrUnavailable) || Broken(err) {
-		t.Fatal(err)
-	}
-	s.write(part{events: []written{{topic: "public.orders"}}})
-	for got := 0; got < 3; {
-		_, err := r.Next(t.Context())
-		switch {
-		case err == nil:
-			got++
-		case !errors.Is(err, ErrUnavailable):
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -442,9 +236,10 @@ func TestReaderRefusesUnsafeSettings(t *testing.T) {
 		"ReadCommitted": func(c *sarama.Config) { c.Consumer.IsolationLevel = sarama.ReadUncommitted },
 		"Fetch.Max":     func(c *sarama.Config) { c.Consumer.Fetch.Max = 1 << 20 },
 		"AutoTopic":     func(c *sarama.Config) { c.Metadata.AllowAutoTopicCreation = true },
+		"Retry.Max":     func(c *sarama.Config) { c.Consumer.Retry.Max = 3 },
 		"Return.Errors": func(c *sarama.Config) { c.Consumer.Return.Errors = false },
 	} {
-		c := s.config.Sarama()
+		c := NewConfig("test")
 		spoil(c)
 		client, err := sarama.NewClient(s.config.Brokers, c)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/metrics"
@@ -73,6 +74,7 @@ func Run(ctx context.Context, c Config) error {
 
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		progress, err := runOnce(ctx, c, totals)
+		err = kafka.Named(err)
 		switch {
 		case ctx.Err() != nil:
 			c.Log.Info("stopped", "seq", totals.seq.Load())
@@ -107,6 +109,6 @@ func runOnce(ctx context.Context, c Config, totals *totals) (progress bool, err 
 
 // final reports whether an error would be met again.
 func final(err error) bool {
-	var partitions *kafka.PartitionsError
-	return Broken(err) || errors.Is(err, ErrView) || errors.Is(err, ErrFenced) || errors.As(err, &partitions)
+	var refusal *cdc.Refusal
+	return Broken(err) || errors.Is(err, ErrView) || errors.Is(err, ErrFenced) || errors.As(err, &refusal)
 }

@@ -60,12 +60,22 @@ type fetchClient struct {
 	lookup sarama.Client
 }
 
-func newFetchClient(lookup sarama.Client) (fetchClient, error) {
+// What sarama holds of each partition: a fetch, and a queue of records that may pin the one before it.
+const (
+	minFetchBytes  = 32 << 10
+	maxFetchBytes  = 1 << 20
+	fetchedRecords = 64
+)
+
+func newFetchClient(lookup sarama.Client, queueBytes int) (fetchClient, error) {
 	var addresses []string
 	for _, b := range lookup.Brokers() {
 		addresses = append(addresses, b.Addr())
 	}
-	client, err := sarama.NewClient(addresses, lookup.Config())
+	settings := *lookup.Config()
+	settings.Consumer.Fetch.Default = int32(min(max(queueBytes/128, minFetchBytes), maxFetchBytes))
+	settings.ChannelBufferSize = fetchedRecords
+	client, err := sarama.NewClient(addresses, &settings)
 	return fetchClient{client, lookup}, err
 }
 
@@ -80,7 +90,7 @@ func (c fetchClient) GetOffset(topic string, partition int32, time int64) (int64
 // record stands at or after the latter had not been committed when the former were taken, for the record is written
 // last and the commit comes after it: so its events, too, stand at or after the offsets taken. A topic that is not among
 // them is younger and is read from its beginning.
-func sample(client sarama.Client, topics envelope.Topics) (transaction int64, offsets map[string]map[int32]int64, err error) {
+func sample(client sarama.Client, topics envelope.Topics, chosen choice) (transaction int64, offsets map[string]map[int32]int64, err error) {
 	if err := client.RefreshMetadata(); err != nil {
 		return 0, nil, fmt.Errorf("read the topics of kafka: %w", err)
 	}
@@ -88,7 +98,7 @@ func sample(client sarama.Client, topics envelope.Topics) (transaction int64, of
 	if err != nil {
 		return 0, nil, fmt.Errorf("read the topics of kafka: %w", err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !eventTopic(topics, name) })
+	names = slices.DeleteFunc(names, func(name string) bool { return !eventTopic(topics, name) || !chosen.has(name) })
 	if offsets, err = stableOffsets(client, names); err != nil {
 		return 0, nil, err
 	}

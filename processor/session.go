@@ -9,6 +9,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/status"
 )
@@ -71,9 +72,15 @@ func openSession(ctx context.Context, c Config, totals *totals) (s *session, err
 	s.released = context.AfterFunc(ctx, func() { // a role that is to stop waits for the broker, but not long
 		time.AfterFunc(stopTimeout, s.producer.Abandon)
 	})
+	if err := failpoint.Hit(failpoint.ViewFenced); err != nil {
+		return s, err
+	}
 	start, err := s.restore(ctx)
 	if err != nil {
 		return s, fenced(err)
+	}
+	if err := failpoint.Hit(failpoint.ViewRestored); err != nil {
+		return s, err
 	}
 	c.Status.Set(status.Initializing, "waiting for the topic "+s.topics.Transaction()+", which livedb cdc creates")
 	s.reader, err = OpenReader(ctx, ReaderConfig{Client: s.client, Prefix: c.Prefix, Start: start})
@@ -155,6 +162,9 @@ func (s *session) write() error {
 	if err := s.producer.Begin(); err != nil {
 		return fenced(err)
 	}
+	if err := failpoint.Hit(failpoint.ViewKafkaBegun); err != nil {
+		return err
+	}
 	if s.config.RetentionBytes > 0 && s.bytes >= s.config.RetentionBytes/4 {
 		s.fold.repeat()
 		s.bytes = 0
@@ -168,8 +178,14 @@ func (s *session) write() error {
 		s.producer.Send(m)
 	})
 	s.producer.Send(&sarama.ProducerMessage{Topic: s.place, Key: sarama.StringEncoder(stateKey), Value: sarama.ByteEncoder(s.state())})
+	if err := failpoint.Hit(failpoint.ViewBeforeCommit); err != nil {
+		return err
+	}
 	if err := s.producer.Commit(); err != nil {
 		return fenced(err)
+	}
+	if err := failpoint.Hit(failpoint.ViewCommitted); err != nil {
+		return err
 	}
 	s.written, s.wrote = time.Now(), true
 	s.totals.written(s)

@@ -1,6 +1,10 @@
 package processor
 
-import "github.com/livedb/livedb/cdc"
+import (
+	"errors"
+
+	"github.com/livedb/livedb/cdc"
+)
 
 // Saved is a place between two Postgres transactions, to be stored as JSON and read on from. It holds for the stream
 // and topics it was taken from.
@@ -10,9 +14,10 @@ type Saved struct {
 	First  uint64        `json:"first"`      // of the first event this reading delivered: older records are passed over
 	Commit cdc.CommitLSN `json:"commit_lsn"` // of the last transaction delivered
 
-	Transaction int64                      `json:"transaction"` // offset in <prefix>.transaction to read next
-	Entry       int                        `json:"entry"`       // how many entries of the record there are delivered
-	Offsets     map[string]map[int32]int64 `json:"offsets"`     // offset to read next, by topic and partition
+	Tables      []string                   `json:"tables,omitempty"` // that are read; none means all
+	Transaction int64                      `json:"transaction"`      // offset in <prefix>.transaction to read next
+	Entry       int                        `json:"entry"`            // how many entries of the record there are delivered
+	Offsets     map[string]map[int32]int64 `json:"offsets"`          // offset to read next, by topic and partition
 }
 
 // Start says where a Reader begins.
@@ -25,6 +30,7 @@ type startKind byte
 
 const (
 	fromBeginning startKind = iota
+	fromOldest
 	fromNow
 	fromSaved
 )
@@ -32,8 +38,25 @@ const (
 // FromBeginning starts at seq 1 of the stream's epoch. Where retention has removed it, the error is ErrBeginningGone.
 func FromBeginning() Start { return Start{kind: fromBeginning} }
 
+// Oldest starts with the oldest transaction that Kafka certainly keeps whole, with all after it. It reads all of
+// <prefix>.transaction once before. Where a partition has lost all its records to retention, that is the first transaction
+// after the last one now known that wrote to its topic; so a topic's quiet partition may move the beginning up to now.
+func Oldest() Start { return Start{kind: fromOldest} }
+
 // Now starts with the first Postgres transaction that is written to Kafka after OpenReader was called.
 func Now() Start { return Start{kind: fromNow} }
 
-// From goes on after a saved place.
+// From goes on after a saved place. The Reader must read the same tables as the one that saved it; else the error is
+// ErrTables.
 func From(saved Saved) Start { return Start{kind: fromSaved, saved: saved} }
+
+// check refuses a place that a Reader of these tables cannot go on from.
+func (s Start) check(tables []string) error {
+	switch {
+	case s.kind != fromSaved:
+		return nil
+	case s.saved.Seq == 0:
+		return errors.New("the saved place is empty: store what Saved returns after an End, or start another way")
+	}
+	return sameTables(s.saved.Tables, tables)
+}

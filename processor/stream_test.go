@@ -3,10 +3,12 @@ package processor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,8 +36,9 @@ type stream struct {
 	commit cdc.CommitLSN
 	index  uint64
 
-	mu  sync.Mutex
-	log []string
+	mu   sync.Mutex
+	log  []string
+	home map[uint64]string // the topic of each seq, without the prefix
 }
 
 // written is an event to be written.
@@ -59,12 +62,20 @@ type part struct {
 func newStream(t testing.TB, options ...kfake.Opt) *stream {
 	t.Helper()
 	wires := &wires{}
-	cluster, err := kfake.NewCluster(append(options, kfake.NumBrokers(1), kfake.ListenFn(wires.listen))...)
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.ListenFn(wires.listen)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	s := &stream{t: t, cluster: cluster, wires: wires, topics: "p", config: kafka.Config{Brokers: cluster.ListenAddrs(), ClientID: "test"}}
+	s := streamAt(t, cluster.ListenAddrs())
+	s.cluster, s.wires = cluster, wires
+	return s
+}
+
+// streamAt is a stream in a Kafka that is there.
+func streamAt(t testing.TB, brokers []string) *stream {
+	t.Helper()
+	s := &stream{t: t, home: map[uint64]string{}, topics: "p", config: kafka.Config{Brokers: brokers, ClientID: "test"}}
 	s.client = s.connect()
 	s.fence()
 	t.Cleanup(func() { s.producer.Close() })
@@ -88,6 +99,10 @@ func (s *stream) fence() {
 		s.producer.Close()
 	}
 	p, err := kafka.OpenProducer(s.t.Context(), s.config, "p.cdc")
+	var code sarama.KError
+	for began := time.Now(); errors.As(err, &code) && time.Since(began) < time.Minute; { // a Kafka that has just started looks for its coordinator
+		p, err = kafka.OpenProducer(s.t.Context(), s.config, "p.cdc")
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -153,6 +168,9 @@ func (s *stream) send(parts []part) (r envelope.TransactionRecord, log []string)
 		for _, w := range p.events {
 			s.seq++
 			s.index++
+			s.mu.Lock()
+			s.home[s.seq] = w.topic
+			s.mu.Unlock()
 			name := "p." + w.topic
 			if !slices.Contains(r.Topics, name) {
 				r.Topics = append(r.Topics, name)
@@ -210,6 +228,26 @@ func (s *stream) logged() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.log)
+}
+
+// loggedOf returns what a reader of some topics must deliver of what was written so far.
+func (s *stream) loggedOf(topics ...string) (log []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	begun := 0
+	for _, line := range s.log {
+		word, _, _ := strings.Cut(line, " ")
+		switch {
+		case word == "begin":
+			begun = len(log)
+			log = append(log, line)
+		case word == "end" && len(log) == begun+1:
+			log = log[:begun] // it holds nothing of them
+		case word == "end" || slices.Contains(topics, s.home[number(word)]):
+			log = append(log, line)
+		}
+	}
+	return log
 }
 
 // open opens a reader that is closed at the test's end.

@@ -69,16 +69,26 @@ func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Produ
 		if refusal := c.refusal(fmt.Errorf("open the transactional producer %s: %w", transactionalID, err)); refusal != nil {
 			return nil, refusal
 		}
-		// The older transaction of this id is still being ended.
-		if !errors.Is(err, sarama.ErrConcurrentTransactions) {
+		if !passing(err) {
 			return nil, fmt.Errorf("open the transactional producer %s: %w", transactionalID, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("open the transactional producer %s: its older transaction has not ended: %w", transactionalID, err)
+			return nil, fmt.Errorf("open the transactional producer %s: its coordinator is not ready: %w", transactionalID, err)
 		case <-time.After(backoff):
 		}
 	}
+}
+
+// passing tells what a coordinator answers for a moment: while it ends the older transaction of the id, and while it moves.
+func passing(err error) bool {
+	for _, code := range []sarama.KError{sarama.ErrConcurrentTransactions, sarama.ErrOffsetsLoadInProgress,
+		sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrNotCoordinatorForConsumer} {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	return false
 }
 
 func newAsyncProducer(ctx context.Context, brokers []string, s *sarama.Config) (sarama.AsyncProducer, error) {
