@@ -69,7 +69,6 @@ var allowed = [][2]string{
 	// Above everything, as the command is: it breaks the whole and looks at all of it.
 	{"internal/faults", "cdc"},
 	{"internal/faults", "cdc/envelope"},
-	{"internal/faults", "cdc/postgres"},
 	{"internal/faults", "compose/kafka"},
 	{"internal/faults", "internal/audit"},
 	{"internal/faults", "internal/devstack"},
