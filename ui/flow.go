@@ -106,12 +106,15 @@ type stage struct {
 // The roles in the order of the data's way.
 var roles = []string{"burst", "cdc", "process", "ui"}
 
-// stages returns every role, in the order of the data's way, as of now.
+// auditRole stands beside the data's way.
+const auditRole = "audit"
+
+// stages returns every role, as of now.
 func (r *reports) stages(now time.Time) map[string]stage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	stages := make(map[string]stage, len(roles))
-	for _, role := range roles {
+	stages := make(map[string]stage, len(roles)+1)
+	for _, role := range append(slices.Clip(roles), auditRole) {
 		var of []*instance
 		live := 0
 		for _, i := range r.byID {

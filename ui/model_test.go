@@ -290,6 +290,12 @@ func TestVerdict(t *testing.T) {
 		{"processor stopped", reading, healthy(set("process", "error", "gap")), noon, noLatency, "error", ""},
 		{"processor never seen", reading, healthy(set("process", stateMissing, "")), noon, noLatency, "warning", "Start it with: livedb process --prefix livedb"},
 		{"cdc waits", reading, healthy(set("cdc", "warning", "kafka is away")), noon, noLatency, "warning", ""},
+		{"the audit found faults", reading, healthy(func(s map[string]stage) {
+			s["audit"] = stage{Role: "audit", State: "warning", Numbers: map[string]float64{"violations_total": 2}, Texts: map[string]string{"first_violation": "missing: 0/1:1"}}
+		}), noon, noLatency, "error", "See all of them with: livedb audit --prefix livedb"},
+		{"the audit that found faults is gone", reading, healthy(func(s map[string]stage) {
+			s["audit"] = stage{Role: "audit", State: stateStale, Numbers: map[string]float64{"violations_total": 2}}
+		}), noon, noLatency, "healthy", ""},
 		{"behind", reading, healthy(), noon, quantiles{P50: 8000, Count: 3}, "warning", ""},
 		{"nothing ever", reading, healthy(), time.Time{}, noLatency, "idle", "Write a row to a captured table, or run: livedb burst"},
 		{"nothing lately", reading, healthy(), noon.Add(-time.Hour), noLatency, "idle", ""},

@@ -41,6 +41,10 @@ func judge(prefix string, brokers []string, events, topics link, stages map[stri
 	if v, bad := judgeLinks(prefix, brokers, events, topics); bad {
 		return v
 	}
+	if a := stages[auditRole]; a.State != stateStale && a.Numbers[status.ViolationsTotal] > 0 { // nothing else matters as much
+		return verdict{"error", "The stream broke a promise", fmt.Sprintf("The audit found %.0f faults; the first is %s.", a.Numbers[status.ViolationsTotal], a.Texts[status.FirstViolation]),
+			"See all of them with: livedb audit --prefix " + prefix}
+	}
 	cdc, process := stages["cdc"], stages["process"]
 	for _, role := range roles {
 		if s := stages[role]; s.State == string(status.Error) {

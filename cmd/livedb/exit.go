@@ -32,9 +32,12 @@ func exitCode(err error) int {
 	var refusal *cdc.Refusal
 	var usage *usageError
 	var parse *kong.ParseError
+	var findings *findingsError
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &findings):
+		return exitFindings
 	case errors.As(err, &refusal) && refusal.Unsafe, processor.Broken(err):
 		return exitUnsafe
 	case errors.As(err, &usage), errors.As(err, &parse):

@@ -70,6 +70,8 @@ var allowed = [][2]string{
 	{"internal/faults", "cdc"},
 	{"internal/faults", "cdc/envelope"},
 	{"internal/faults", "compose/kafka"},
+	{"compose/kafka", "internal/devstack"},
+	{"compose/kafka/start", "compose/kafka"},
 	{"internal/faults", "internal/audit"},
 	{"internal/faults", "internal/devstack"},
 	{"internal/faults", "internal/failpoint"},

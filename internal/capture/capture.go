@@ -60,7 +60,7 @@ func Run(ctx context.Context, c Config) error {
 	r.report()
 	backoff := firstBackoff
 	for first := true; ; first = false {
-		began := time.Now()
+		before := r.progress.Commits.Load()
 		err := Preflight(ctx, c)
 		if err == nil {
 			err = failpoint.Hit(failpoint.Preflighted)
@@ -77,7 +77,7 @@ func Run(ctx context.Context, c Config) error {
 			c.Status.Set(status.Error, err.Error())
 			return err
 		}
-		if time.Since(began) > time.Minute {
+		if r.progress.Commits.Load() != before { // it came some way: this is not the old trouble
 			backoff = firstBackoff
 		}
 		if errors.Is(err, postgres.ErrSilent) {

@@ -31,6 +31,8 @@ const (
 	writers  = 2
 	pace     = 20 * time.Millisecond // between two transactions of a writer
 	patience = 60 * time.Second      // for what must happen
+
+	senderTimeout = 5 * time.Second // the shortest that is allowed
 )
 
 // rig is a role that reaches its servers through faulty dialers, under a load whose truth is known. What looks at the
@@ -59,7 +61,7 @@ func newRig(t *testing.T, server *devstack.Postgres, before func(*rig)) *rig {
 	name, _, _ := strings.Cut(url[strings.LastIndex(url, "/")+1:], "?")
 	r := &rig{kafka: network.NewKafka(seed), postgres: network.NewPostgres(seed), random: rand.New(rand.NewPCG(seed, 1)), seen: newHistory()}
 	r.bench = &bench{t: t, conn: conn, config: capture.Config{
-		Source: postgres.Config{URL: url, Slot: name, Publication: "livedb", SenderTimeout: 5 * time.Second},
+		Source: postgres.Config{URL: url, Slot: name, Publication: "livedb", SenderTimeout: senderTimeout},
 		Kafka:  kafka.Config{Brokers: devstack.TestKafka(t), ClientID: "livedb/test"},
 		Prefix: "s-" + strings.ReplaceAll(name, "_", "-"), Partitions: 3, Version: "test",
 		Limits: producer.Limits{Events: 100, Stall: time.Second},

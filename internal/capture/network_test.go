@@ -22,14 +22,14 @@ func TestTheStreamSurvivesTheNetwork(t *testing.T) {
 		{name: "Produce request lost", fault: Fault{Match: Request(Produce), Action: Cut}},
 		{name: "AddPartitionsToTxn response lost", fault: Fault{Match: Response(AddPartitionsToTxn), Action: Cut}},
 		{name: "AddPartitionsToTxn request lost", fault: Fault{Match: Request(AddPartitionsToTxn), Action: Cut}},
-		{name: "Kafka half open at Produce", fault: Fault{Match: Request(Produce), Action: Silence}, rounds: 2},
-		{name: "Kafka half open at the answer to EndTxn", fault: Fault{Match: Response(EndTxn), Action: Silence}, rounds: 2},
+		{name: "Kafka half open at Produce", fault: Fault{Match: Request(Produce), Action: Silence}, rounds: 1},
+		{name: "Kafka half open at the answer to EndTxn", fault: Fault{Match: Response(EndTxn), Action: Silence}, rounds: 1},
 		{name: "slow Kafka", fault: Fault{Match: Request(Produce), Action: Slow, Rate: 100}, rounds: 2},
 		{name: "Postgres cut in the middle of a transaction", fault: Fault{Match: Type(Insert), Action: Cut}, source: true},
 		{name: "Postgres cut at a commit", fault: Fault{Match: Type(Commit), Action: CutAfter}, source: true},
 		{name: "Postgres cut after a status", fault: Fault{Match: Type(Status), Action: CutAfter}, source: true},
 		{name: "Postgres half open", fault: Fault{Match: Type(Insert), Action: Silence}, rounds: 1, source: true},
-		{name: "slow Postgres", fault: Fault{Match: Type(XLogData), Action: Slow, Rate: 20}, rounds: 2, source: true},
+		{name: "slow Postgres", fault: Fault{Match: Type(XLogData), Action: Slow, Rate: 100}, rounds: 2, source: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -39,7 +39,7 @@ func TestTheStreamSurvivesTheNetwork(t *testing.T) {
 				dialer = r.postgres
 			}
 			if c.rounds == 0 {
-				c.rounds = 5
+				c.rounds = 3
 			}
 			for range c.rounds {
 				fault := c.fault
@@ -54,41 +54,34 @@ func TestTheStreamSurvivesTheNetwork(t *testing.T) {
 
 // sarama sends a request again when its connection breaks, and the first copy may still be on its way (KAFKA-17754). A late
 // EndTxn would commit the first half of the transaction that it meets. Each start of a stream ends several transactions
-// before the first with events: the late copy is of each of them in turn.
+// before the first with events: the late copy is of each of them in turn. The commit of the topology was once forgotten, and
+// the first events came twice.
 func TestALateRequestMeetsNoLaterTransaction(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		api  int16
 		many int
-	}{{"EndTxn", EndTxn, 8}, {"Produce", Produce, 3}, {"AddPartitionsToTxn", AddPartitionsToTxn, 3}} {
+	}{{"EndTxn", EndTxn, 6}, {"Produce", Produce, 2}, {"AddPartitionsToTxn", AddPartitionsToTxn, 2}} {
 		for nth := range c.many {
 			t.Run(fmt.Sprint(c.name, " ", nth+1), func(t *testing.T) {
 				t.Parallel()
 				var late *Injection
-				if c.api == EndTxn {
-					r := newRig(t, devstack.SharedPostgres(t), func(r *rig) { late = r.deliverLate(Request(c.api), nth) })
-					r.happen("the late EndTxn", late.Answered())
-					r.finish()
-					return
-				}
-				r := newRig(t, devstack.SharedPostgres(t), nil)
-				late = r.deliverLate(Request(c.api), nth)
+				r := newRig(t, devstack.SharedPostgres(t), func(r *rig) { late = r.deliverLate(Request(c.api), nth) })
 				r.happen("the late request", late.Answered())
-				r.progress()
 				r.finish()
 			})
 		}
 	}
 }
 
-// A commit whose answer comes after the session gave it up did happen; and an InitProducerID may be lost on either way.
+// A commit whose answer never comes did happen; and the InitProducerID of the next producer may be lost on either way.
 func TestTheNextProducerFindsWhatTheLastOneDid(t *testing.T) {
 	for name, match := range map[string]Match{"request": Request(InitProducerID), "response": Response(InitProducerID)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, devstack.SharedPostgres(t), nil)
-			for range 3 {
-				held := r.kafka.Inject(Fault{Match: Response(EndTxn), Action: Hold, Skip: r.random.IntN(5), Until: nil})
+			for range 2 {
+				held := r.kafka.Inject(Fault{Match: Response(EndTxn), Action: Hold, Skip: r.random.IntN(5)})
 				lost := r.kafka.Inject(Fault{Match: match, Action: Cut, After: held})
 				r.happen("the unheard commit", held.Fired())
 				r.happen("the lost InitProducerID", lost.Fired())

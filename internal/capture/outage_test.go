@@ -38,6 +38,7 @@ func outage(t *testing.T) time.Duration {
 func TestAKafkaOutageUnderLoad(t *testing.T) {
 	for name, away := range map[string]func(*Dialer){"refusing": (*Dialer).Refuse, "silent": (*Dialer).Isolate} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := devstack.TestPostgres(t, map[string]string{"max_slot_wal_keep_size": "-1"})
 			r := newRig(t, server, func(r *rig) {
 				r.exec("CREATE TABLE bulk (id int PRIMARY KEY, v text)")
@@ -125,20 +126,24 @@ func TestNoStatusEverArrives(t *testing.T) {
 // A commit that takes longer than wal_sender_timeout does not end the connection to the source, for statuses go on; unless
 // it takes longer than Limits.Stall, when the connection is closed on purpose.
 func TestACommitSlowerThanTheSendersTimeout(t *testing.T) {
-	for name, stall := range map[string]time.Duration{"patient": time.Minute, "impatient": time.Second} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		stall, takes time.Duration
+		survives     bool
+	}{{"patient", time.Minute, 2 * senderTimeout, true}, {"impatient", time.Second, 3 * time.Second, false}} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, devstack.SharedPostgres(t), func(r *rig) { r.config.Limits.Stall = stall })
+			r := newRig(t, devstack.SharedPostgres(t), func(r *rig) { r.config.Limits.Stall = c.stall })
 			walsender := r.slot("active_pid")
-			slow, cancel := context.WithTimeout(t.Context(), 2*r.config.Source.SenderTimeout)
+			slow, cancel := context.WithTimeout(t.Context(), c.takes)
 			defer cancel()
 			commit := r.kafka.Inject(Fault{Match: Response(EndTxn), Action: Hold, Until: slow.Done()})
 			r.happen("the slow commit", commit.Fired())
 			<-slow.Done()
 			r.progress()
 			r.awaitSlot()
-			if survived := r.slot("active_pid") == walsender; survived != (stall == time.Minute) {
-				t.Errorf("the connection survived: %v", survived)
+			if survived := r.slot("active_pid") == walsender; survived != c.survives {
+				t.Errorf("the connection survived: %v, want %v", survived, c.survives)
 			}
 			r.finish()
 		})

@@ -68,6 +68,7 @@ func (r *role) session(ctx context.Context) error {
 		return err
 	}
 	defer tables.close()
+	defer conn.Close() // before all that waits for kafka: the source must be able to shut down
 	if !stop() {
 		return ctx.Err()
 	}

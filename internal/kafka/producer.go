@@ -134,8 +134,15 @@ func (p *Producer) drain() {
 	}()
 }
 
-// Begin opens a transaction.
+// ErrWorn says that a producer, all of whose commits succeeded, must be replaced before its next one.
+var ErrWorn = errors.New("a commit was sent to kafka twice, and its late copy must not meet the next one")
+
+// Begin opens a transaction. It is the one place where a late copy of the last EndTxn could do harm, so a producer that sent
+// one twice is refused here, as ErrWorn.
 func (p *Producer) Begin() error {
+	if p.repeats.Load() != p.before {
+		return ErrWorn
+	}
 	if err := p.async.BeginTxn(); err != nil {
 		return fmt.Errorf("begin a kafka transaction: %w", err)
 	}
@@ -184,10 +191,6 @@ func (p *Producer) Commit() error {
 		return fmt.Errorf("%w: no answer within %s", ErrOutcomeUnknown, commitTimeout)
 	}
 }
-
-// Worn reports whether the producer must be replaced, although its commits succeeded: a copy of one of its EndTxn requests
-// may still be on its way, and would end the next transaction too early.
-func (p *Producer) Worn() bool { return p.repeats.Load() != p.before }
 
 // closeTimeout bounds Close: sarama keeps trying to send what it holds.
 const closeTimeout = time.Second

@@ -178,3 +178,20 @@ func NewUI(r prometheus.Registerer) *UI {
 		Latency:  EndToEnd(r),
 	}
 }
+
+// Audit holds the metrics of an audit that follows a stream.
+type Audit struct {
+	Checked    prometheus.Counter
+	Violations *prometheus.CounterVec // kind: audit.Kinds
+	Verified   prometheus.Gauge
+}
+
+// NewAudit registers the metrics of an audit that follows a stream.
+func NewAudit(r prometheus.Registerer) *Audit {
+	f := promauto.With(r)
+	return &Audit{
+		Checked:    f.NewCounter(prometheus.CounterOpts{Name: "livedb_audit_checked_total", Help: "Events judged."}),
+		Violations: f.NewCounterVec(prometheus.CounterOpts{Name: "livedb_audit_violations_total", Help: "Faults found, by kind."}, []string{"kind"}),
+		Verified:   f.NewGauge(prometheus.GaugeOpts{Name: "livedb_audit_verified_lsn", Help: "Commit LSN up to which no fault was found, as a number; it stands still after the first."}),
+	}
+}

@@ -14,6 +14,7 @@ func TestNamesFollowPrometheusRules(t *testing.T) {
 	NewCDC(r)
 	NewProcessor(r)
 	NewUI(r)
+	NewAudit(r)
 	problems, err := testutil.GatherAndLint(r)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +27,7 @@ func TestNamesFollowPrometheusRules(t *testing.T) {
 // One process may hold all roles: their metrics share one registry.
 func TestAllRolesShareOneRegistry(t *testing.T) {
 	r := NewRegistry("v1", "abc")
-	for _, register := range []func(){func() { NewBurst(r) }, func() { NewCDC(r) }, func() { NewProcessor(r) }, func() { NewUI(r) }} {
+	for _, register := range []func(){func() { NewBurst(r) }, func() { NewCDC(r) }, func() { NewProcessor(r) }, func() { NewUI(r) }, func() { NewAudit(r) }} {
 		register()
 	}
 	families, err := r.Gather()

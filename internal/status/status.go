@@ -36,11 +36,15 @@ const (
 	RetainedWALBytes  = "retained_wal_bytes"
 	Groups            = "groups"
 	LateTotal         = "late_total"
+	ViolationsTotal   = "violations_total" // broken promises that the audit found
 )
+
+// FirstViolation names the text in which the audit tells the first broken promise.
+const FirstViolation = "first_violation"
 
 // Status is one report. Its record's key on Kafka is Role + "/" + Instance.
 type Status struct {
-	Role     string             `json:"role"` // burst, cdc, process, ui
+	Role     string             `json:"role"` // burst, cdc, process, ui, audit
 	Instance string             `json:"instance"`
 	Version  string             `json:"version"`
 	State    State              `json:"state"`

@@ -41,7 +41,18 @@ function Verdict() {
     <p class=${'verdict verdict-' + state} data-testid="verdict" data-state=${state}>
       <${State} state=${state} label=${false} /><b>${title}</b>
       ${state === 'healthy' && html`<${Numbers} />`}
+      <${Audited} />
     </p>`;
+}
+
+// How far the audit has come, if one follows the stream and found nothing; what it found is the verdict.
+function Audited() {
+  const audit = flow.value?.stages.audit;
+  if (audit?.state !== 'healthy') return null;
+  return html`
+    <span class="verdict-numbers" data-testid="audited" title=${'No fault up to the commit at ' + audit.texts.verified_lsn}>
+      <span>proven to seq ${audit.numbers.seq}</span>
+    </span>`;
 }
 
 function Numbers() {
