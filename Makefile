@@ -44,7 +44,7 @@ cross: ## compile for macOS and Windows
 	GOOS=windows go build ./...
 
 .PHONY: ci
-ci: ## what CI does, about a quarter of an hour
+ci: ## what CI does, about half an hour
 	bash .ci/run
 
 .PHONY: compose

@@ -85,11 +85,11 @@ func TestAnAuditThatFollowsTellsOfAFault(t *testing.T) {
 	s.start()
 	s.exec("INSERT INTO a VALUES (1)", "INSERT INTO a VALUES (2)", "INSERT INTO a VALUES (3)")
 	s.delivered()
-	broken := s.read()
+	broken := records(s.contents())
 	at, i := broken.find(t, `"seq":2,`, `"txId"`)
 	broken.remove(at, i, i+1)
 	prefix := fmt.Sprint("f", time.Now().UnixNano())
-	s.copy(prefix, broken)
+	s.plant(prefix, contents(broken))
 
 	f := s.follow(prefix)
 	report := f.until(3)
@@ -148,7 +148,7 @@ func TestEventsAboveTheLastCheckpointAreFound(t *testing.T) {
 	s.delivered()
 	s.exec("INSERT INTO a VALUES (2)")
 	s.delivered()
-	broken := s.read()
+	broken := records(s.contents())
 	at, _ := broken.find(t, `"seq":2,`, "acked_upto")
 	for i := len(broken[at]) - 1; i >= 0; i-- {
 		if strings.Contains(string(broken[at][i].Value), `"seq":2,`) {
@@ -156,7 +156,7 @@ func TestEventsAboveTheLastCheckpointAreFound(t *testing.T) {
 		}
 	}
 	prefix := fmt.Sprint("c", time.Now().UnixNano())
-	s.copy(prefix, broken)
+	s.plant(prefix, contents(broken))
 	r, err := audit.Stream(t.Context(), audit.StreamConfig{Client: s.client, Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)

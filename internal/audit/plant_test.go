@@ -11,105 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/livedb/livedb/internal/audit"
-	"github.com/livedb/livedb/internal/kafka"
 )
 
 // where is a partition, its topic written without the stream's prefix.
-type where struct {
-	topic     string
-	partition int32
-}
+type where = at
 
 // records are the committed records of a stream.
-type records map[where][]kafka.Record
-
-// read reads a stream's topics.
-func (s *stream) read() records {
-	s.t.Helper()
-	if err := s.client.RefreshMetadata(); err != nil {
-		s.t.Fatal(err)
-	}
-	topics, err := s.client.Topics()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	all := records{}
-	for _, topic := range topics {
-		name, ours := strings.CutPrefix(topic, s.config.Prefix+".")
-		partitions, err := s.client.Partitions(topic)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, p := range partitions {
-			if ours && name != "status" {
-				all[where{name, p}] = s.partition(topic, p)
-			}
-		}
-	}
-	return all
-}
-
-func (s *stream) partition(topic string, partition int32) (all []kafka.Record) {
-	s.t.Helper()
-	scan, err := kafka.OpenScan(s.client, topic, partition, sarama.OffsetOldest)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for {
-		r, more, err := scan.Next(s.t.Context())
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if !more {
-			return all
-		}
-		all = append(all, r)
-	}
-}
-
-// copy writes records under another prefix, which stands in the names of topics in their values too.
-func (s *stream) copy(prefix string, all records) {
-	s.t.Helper()
-	sizes := map[string]int32{}
-	for at := range all {
-		sizes[at.topic] = max(sizes[at.topic], at.partition+1)
-	}
-	for topic, partitions := range sizes {
-		if err := kafka.EnsureTopics(s.t.Context(), s.client, kafka.Topic{Name: prefix + "." + topic, Partitions: partitions}); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	p, err := kafka.OpenProducer(s.t.Context(), s.config.Kafka, prefix)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer p.Close()
-	if err := p.Begin(); err != nil {
-		s.t.Fatal(err)
-	}
-	for at, log := range all {
-		for _, r := range log {
-			m := &sarama.ProducerMessage{Topic: prefix + "." + at.topic, Partition: at.partition}
-			if r.Key != nil {
-				m.Key = sarama.ByteEncoder(r.Key)
-			}
-			if r.Value != nil {
-				m.Value = sarama.ByteEncoder(bytes.ReplaceAll(r.Value, []byte(s.config.Prefix+"."), []byte(prefix+".")))
-			}
-			for _, h := range r.Headers {
-				m.Headers = append(m.Headers, *h)
-			}
-			p.Send(m)
-		}
-	}
-	if err := p.Commit(); err != nil {
-		s.t.Fatal(err)
-	}
-}
+type records contents
 
 // find returns the first record whose value holds all of the texts.
 func (r records) find(t *testing.T, texts ...string) (where, int) {
@@ -175,7 +86,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	s.exec("DELETE FROM a WHERE id = 4", "INSERT INTO c VALUES (1)", "DELETE FROM c")  // 11, 12, 13
 	s.exec("TRUNCATE b", "INSERT INTO b VALUES (2, 2)", "INSERT INTO b VALUES (3, 3)") // 14, 15, 16
 	s.delivered()
-	original := s.read()
+	original := records(s.contents())
 	// A copy does not go on with the source, which writes WAL even when nobody does.
 	at, last := original.last(t, "acked_upto")
 	original[at][last].Value = regexp.MustCompile(`"acked_upto":"[^"]*"`).ReplaceAll(original[at][last].Value, []byte(`"acked_upto":"FFFF/0"`))
@@ -232,7 +143,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			t.Parallel()
 			prefix, planted := fmt.Sprint("p", time.Now().UnixNano()), maps.Clone(original)
 			c.plant(t, planted)
-			s.copy(prefix, planted)
+			s.plant(prefix, contents(planted))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			r, err := audit.Stream(ctx, audit.StreamConfig{Client: s.client, Prefix: prefix})

@@ -20,10 +20,8 @@ type Child struct {
 // StartChild starts the command, which has not been started, and keeps the end of what it writes.
 func StartChild(cmd *exec.Cmd) (*Child, error) {
 	c := &Child{cmd: cmd, ended: make(chan struct{})}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C must reach us only
-	dieWithParent(cmd, syscall.SIGKILL)
 	cmd.Stdout, cmd.Stderr = &c.log, &c.log
-	if err := start(cmd); err != nil {
+	if err := Fork(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	go func() {
@@ -31,6 +29,13 @@ func StartChild(cmd *exec.Cmd) (*Child, error) {
 		close(c.ended)
 	}()
 	return c, nil
+}
+
+// Fork starts the command as StartChild does, and leaves it to the caller.
+func Fork(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C must reach us only
+	dieWithParent(cmd, syscall.SIGKILL)
+	return start(cmd)
 }
 
 // PID is the process's.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/livedb/livedb/internal/devstack"
 )
 
 // stopLimit is how long a role may take to end after SIGTERM.
@@ -40,7 +42,7 @@ func startProcess(log io.Writer, env []string, out func(line string), command ..
 	if err != nil {
 		return nil, err
 	}
-	if err := fork(p.cmd); err != nil {
+	if err := devstack.Fork(p.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.cmd.Path, err)
 	}
 	fmt.Fprintf(log, "---- pid %d %s %s\n", p.cmd.Process.Pid, strings.Join(env, " "), strings.Join(command[1:], " "))
