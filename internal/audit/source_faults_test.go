@@ -26,6 +26,9 @@ type contents map[at][]kafka.Record
 
 func (s *stream) contents() contents {
 	s.t.Helper()
+	if err := s.client.RefreshMetadata(); err != nil {
+		s.t.Fatal(err)
+	}
 	topics, err := s.client.Topics()
 	if err != nil {
 		s.t.Fatal(err)

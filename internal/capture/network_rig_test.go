@@ -30,7 +30,7 @@ import (
 const (
 	writers  = 2
 	pace     = 20 * time.Millisecond // between two transactions of a writer
-	patience = 60 * time.Second      // for what must happen
+	patience = 2 * time.Minute       // for what must happen; two cores may have much else to do
 
 	senderTimeout = 5 * time.Second // the shortest that is allowed
 )
