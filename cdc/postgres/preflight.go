@@ -20,6 +20,7 @@ type Server struct {
 	NeonTimeline string  // empty elsewhere
 
 	Slot        *Slot        // nil if there is none
+	Replay      *Slot        // the one that lags behind it; nil if there is none
 	Publication *Publication // nil if there is none
 
 	// Wanted are the configured tables, as long as there is no publication.
@@ -104,6 +105,9 @@ func inspect(ctx context.Context, conn *pgx.Conn, c Config) (*Server, error) {
 		return nil, err
 	}
 	if s.Slot, err = readSlot(ctx, conn, c.Slot); err != nil {
+		return nil, err
+	}
+	if s.Replay, err = readSlot(ctx, conn, ReplaySlot(c.Slot)); err != nil {
 		return nil, err
 	}
 	if s.Slot == nil && slots+slotsNeeded > maxSlots {

@@ -135,6 +135,7 @@ func (b *bench) expect(r *processor.Reader, want ...string) {
 }
 
 func TestChangesArriveInCommitOrderOverAStop(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY, v text)", "ALTER TABLE a REPLICA IDENTITY FULL", "CREATE TABLE b (id int PRIMARY KEY)")
 	stop := b.start()
 	r := b.reader() // returns once the stream has been made
@@ -193,6 +194,7 @@ func (b *bench) await(condition string) {
 
 // A transaction larger than a Kafka transaction may be is split, and is one for the reader.
 func TestALargeTransactionIsSplitAndReadWhole(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
 	b.config.Limits = producer.Limits{Events: 100}
 	stop := b.start()
@@ -210,6 +212,7 @@ func TestALargeTransactionIsSplitAndReadWhole(t *testing.T) {
 
 // The walsender is terminated and the stream goes on.
 func TestTheStreamSurvivesItsWalsender(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
 	stop := b.start()
 	r := b.reader()
@@ -227,6 +230,7 @@ func TestTheStreamSurvivesItsWalsender(t *testing.T) {
 
 // An idle stream lets the source forget WAL that holds nothing for it, and records that it did.
 func TestAnIdleStreamAcknowledgesForeignWAL(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE elsewhere (v text)")
 	b.config.Source.Tables = []string{"public.a"}
 	b.config.Limits.Heartbeat = 100 * time.Millisecond
@@ -252,6 +256,7 @@ func TestAnIdleStreamAcknowledgesForeignWAL(t *testing.T) {
 // While Kafka does not commit, the connection to the source is closed, so that the source can shut down; then the stream
 // goes on where it was.
 func TestAHangingKafkaClosesTheConnectionToTheSource(t *testing.T) {
+	t.Parallel()
 	k, err := devstack.StartKafka(devstack.KafkaConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +286,7 @@ func TestAHangingKafkaClosesTheConnectionToTheSource(t *testing.T) {
 }
 
 func TestPreflightRefusesAnotherPartitionCountAndChangesNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
 	client, err := kafka.Connect(t.Context(), b.config.Kafka)
 	if err != nil {

@@ -83,10 +83,12 @@ func examineNew(ctx context.Context, c Config, client sarama.Client, server *pos
 				Remedy:  "start a new stream under another --prefix"}
 		}
 	}
-	if server.Slot != nil {
-		return &cdc.Refusal{Name: "checkpoint_missing", Unsafe: true,
-			Problem: fmt.Sprintf("the slot %s exists but the stream %s has no checkpoint", c.Source.Slot, c.Prefix),
-			Remedy:  fmt.Sprintf("correct --slot, --prefix or --kafka if they are wrong; if the slot is a leftover, run SELECT pg_drop_replication_slot('%s')", c.Source.Slot)}
+	for _, slot := range []*postgres.Slot{server.Slot, server.Replay} {
+		if slot != nil {
+			return &cdc.Refusal{Name: "checkpoint_missing", Unsafe: true,
+				Problem: fmt.Sprintf("the slot %s exists but the stream %s has no checkpoint", slot.Name, c.Prefix),
+				Remedy:  fmt.Sprintf("correct --slot, --prefix or --kafka if they are wrong; if the slot is a leftover, run SELECT pg_drop_replication_slot('%s')", slot.Name)}
+		}
 	}
 	return nil
 }

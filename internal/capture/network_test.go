@@ -10,6 +10,7 @@ import (
 
 // Each fault strikes several times, at a message drawn at random, and the stream goes on as if nothing had been.
 func TestTheStreamSurvivesTheNetwork(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		rounds int
@@ -57,6 +58,7 @@ func TestTheStreamSurvivesTheNetwork(t *testing.T) {
 // before the first with events: the late copy is of each of them in turn. The commit of the topology was once forgotten, and
 // the first events came twice.
 func TestALateRequestMeetsNoLaterTransaction(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		api  int16
@@ -76,6 +78,7 @@ func TestALateRequestMeetsNoLaterTransaction(t *testing.T) {
 
 // A commit whose answer never comes did happen; and the InitProducerID of the next producer may be lost on either way.
 func TestTheNextProducerFindsWhatTheLastOneDid(t *testing.T) {
+	t.Parallel()
 	for name, match := range map[string]Match{"request": Request(InitProducerID), "response": Response(InitProducerID)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -172,6 +172,7 @@ func (b *bench) send(topic string, headers ...sarama.RecordHeader) {
 
 // Whatever an operator does to the stream's objects ends in its named stop, each time anew, and nothing is written.
 func TestOperatorFaultsEndInNamedStops(t *testing.T) {
+	t.Parallel()
 	slot := func(b *bench) string { return b.config.Source.Slot }
 	table := func(b *bench) string { return b.config.Prefix + ".public.a" }
 	for _, c := range []struct {
@@ -219,9 +220,21 @@ func TestOperatorFaultsEndInNamedStops(t *testing.T) {
 	}
 }
 
+// A new stream takes no slot that is there already, neither for its own nor for the one that lags behind: they may be
+// somebody else's.
+func TestANewStreamTakesNobodysSlot(t *testing.T) {
+	t.Parallel()
+	for _, suffix := range []string{"", "_replay"} {
+		b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
+		b.exec("SELECT pg_create_logical_replication_slot('" + b.config.Source.Slot + suffix + "', 'pgoutput')")
+		b.refused("checkpoint_missing")
+	}
+}
+
 // A publication of named tables loses one without a word when the table is dropped and made anew. Where it is only dropped,
 // nothing is left to lose.
 func TestATableThatLeavesThePublicationStopsTheStream(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE b (id int PRIMARY KEY)", "CREATE TABLE c (id int PRIMARY KEY)")
 	b.config.Source.Tables = []string{"public.a", "public.b", "public.c"}
 	begun(t, b)
@@ -238,6 +251,7 @@ func TestATableThatLeavesThePublicationStopsTheStream(t *testing.T) {
 
 // It is noticed while the stream runs, too.
 func TestAPublicationAlteredUnderTheStreamStopsIt(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
 	ended := b.run(t.Context())
 	b.awaitSlot()
@@ -251,6 +265,7 @@ func TestAPublicationAlteredUnderTheStreamStopsIt(t *testing.T) {
 // What was written while the publication was gone is lost to the slot, though a publication of this name is there again. 15
 // to 17 say so for ever, 18 in a warning alone.
 func TestAPublicationMadeAnewStopsTheStream(t *testing.T) {
+	t.Parallel()
 	b := begun(t, newBench(t))
 	b.exec("DROP PUBLICATION livedb", "INSERT INTO a VALUES (20)", "CREATE PUBLICATION livedb FOR ALL TABLES WITH (publish_via_partition_root = true)", "INSERT INTO a VALUES (21)")
 	var version int
@@ -266,6 +281,7 @@ func TestAPublicationMadeAnewStopsTheStream(t *testing.T) {
 
 // Someone who has the right prefix and the wrong source, or a second source, does not disturb the stream that runs.
 func TestAHealthyLeaderIsNotDisturbedByAWrongSecond(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
 	b.exec("CREATE SEQUENCE n START 100")
 	var log bytes.Buffer
@@ -301,6 +317,7 @@ func TestAHealthyLeaderIsNotDisturbedByAWrongSecond(t *testing.T) {
 
 // What a role or a database sets for its connections does not change a value that the stream carries.
 func TestSettingsOfTheRoleDoNotMatter(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY, t timestamptz, f float8, i interval, b bytea)")
 	for _, set := range []string{"datestyle = 'SQL, DMY'", "timezone = 'Asia/Kolkata'", "extra_float_digits = 0", "intervalstyle = 'sql_standard'",
 		"bytea_output = 'escape'", "search_path = ''", "statement_timeout = '1s'", "lock_timeout = '1s'", "client_min_messages = 'error'"} {
@@ -318,6 +335,7 @@ func TestSettingsOfTheRoleDoNotMatter(t *testing.T) {
 
 // A row that Kafka does not take stops the stream before its transaction, by name; nothing of the transaction is there.
 func TestARowTooLargeForTheBrokerStopsTheStream(t *testing.T) {
+	t.Parallel()
 	b := begun(t, newBench(t))
 	limit := "10000"
 	b.admin(func(admin sarama.ClusterAdmin) error {

@@ -36,6 +36,7 @@ func outage(t *testing.T) time.Duration {
 // Kafka goes away under load, with a transaction of 60 MB behind it. The source can be shut down all the same, memory does
 // not grow, and afterwards the stream has everything once.
 func TestAKafkaOutageUnderLoad(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]func(*Dialer){"refusing": (*Dialer).Refuse, "silent": (*Dialer).Isolate} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,6 +127,7 @@ func TestNoStatusEverArrives(t *testing.T) {
 // A commit that takes longer than wal_sender_timeout does not end the connection to the source, for statuses go on; unless
 // it takes longer than Limits.Stall, when the connection is closed on purpose.
 func TestACommitSlowerThanTheSendersTimeout(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name         string
 		stall, takes time.Duration

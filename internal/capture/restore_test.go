@@ -30,6 +30,7 @@ func (b *bench) restart(p *devstack.Postgres, mode devstack.StopMode, meanwhile 
 // beyond that point, it looks like the source that the stream knows, with the same identity and a slot that is not ahead;
 // only the last delivered transaction, decoded once more, tells that this is another history.
 func TestARestoredSourceStopsTheStream(t *testing.T) {
+	t.Parallel()
 	p := devstack.TestPostgres(t)
 	b := benchOn(t, p.URL(), "livedb_restored")
 	begun(t, b)
@@ -72,6 +73,7 @@ func TestARestoredSourceStopsTheStream(t *testing.T) {
 // The replay slot is made with the stream, keeps the last delivered commit decodable and never holds more than it should;
 // without it the stream goes on, and makes it again.
 func TestTheReplaySlotFollowsTheStream(t *testing.T) {
+	t.Parallel()
 	b := begun(t, newBench(t))
 	replay := b.config.Source.Slot + "_replay"
 	b.await("SELECT EXISTS (SELECT FROM pg_replication_slots l JOIN pg_replication_slots r ON r.slot_name = '" + replay + "' WHERE l.slot_name = '" + b.config.Source.Slot + "' AND r.confirmed_flush_lsn <= l.confirmed_flush_lsn)")

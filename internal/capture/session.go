@@ -143,9 +143,10 @@ func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, p *kafka.Prod
 	if err := failpoint.Hit(failpoint.CreatingSaved); err != nil {
 		return from, err
 	}
-	// Slots of an attempt that died on the way: nothing was delivered from them.
-	if err := postgres.DropSlots(ctx, r.Source); err != nil {
-		return from, err
+	if e.saved.Position != nil { // slots of an attempt that died on the way: nothing was delivered from them
+		if err := postgres.DropSlots(ctx, r.Source); err != nil {
+			return from, err
+		}
 	}
 	begin, err := conn.CreateSlot(ctx)
 	if err != nil {

@@ -3,6 +3,7 @@ package devstack
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -96,9 +97,16 @@ func StopShared() error {
 	return err
 }
 
+// atOnce is how many parallel tests RunTests lets run: they wait for servers most of the time, not for a processor.
+const atOnce = "8"
+
 // RunTests runs the tests of a binary for its TestMain, and stops the server of SharedPostgres after them. It returns the
-// code to exit with.
+// code to exit with. Tests in parallel are more than there are processors, unless -parallel says otherwise.
 func RunTests(m *testing.M) int {
+	if err := flag.Set("test.parallel", atOnce); err != nil { // the command line comes later, and overrules it
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.Run()
 	if err := StopShared(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
