@@ -70,7 +70,6 @@ func TestRunKeepsTheViewThroughStopsAndTakeovers(t *testing.T) {
 }
 
 func TestRunStopsWhenAnotherTakesOver(t *testing.T) {
-	t.Parallel()
 	if !takeovers {
 		t.Skip("no takeovers")
 	}
@@ -95,9 +94,9 @@ func TestRunStopsWhenAnotherTakesOver(t *testing.T) {
 	}
 }
 
-// A commit whose answer is lost may have happened or not. The role must find out, and neither lose nor double.
+// A commit whose answer is lost may have happened or not. The role must find out, and neither lose nor double. It runs alone:
+// a repeated EndTxn wears out every producer of its id in this process, and all tests use the same.
 func TestRunOutlivesLostAnswers(t *testing.T) {
-	t.Parallel()
 	s := newShop(t)
 	s.trade(200)
 	c, rng := s.processor(), newRand(t)

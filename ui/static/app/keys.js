@@ -36,7 +36,8 @@ const ACTIONS = {
 
 function onKey(event) {
   const {key, target} = event;
-  if (event.ctrlKey || event.metaKey || event.altKey || helpOpen.value) return;
+  const inDialog = document.querySelector('dialog[open]'); // helpOpen tells of its end a moment later
+  if (event.ctrlKey || event.metaKey || event.altKey || inDialog) return;
   if (key === 'Escape') return escape(target);
   if (shortcuts.value === 'off' || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
   const onControl = target.closest('button, a, summary');
