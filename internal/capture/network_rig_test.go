@@ -122,8 +122,8 @@ func (r *rig) write() (stop func()) {
 				if conn == nil {
 					conn, err = pgx.Connect(ctx, r.config.Source.URL)
 				}
-				if err == nil {
-					_, err = conn.Exec(ctx, transaction, w)
+				if err == nil { // to its end: one that was given up might commit after the count was taken
+					_, err = conn.Exec(context.WithoutCancel(ctx), transaction, w)
 				}
 				if err != nil && conn != nil { // the counter knows what became of it
 					conn.Close(context.WithoutCancel(ctx))
