@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"testing"
 
@@ -95,6 +96,33 @@ func TestScanEndsWhereTheCommittedRecordsEnd(t *testing.T) {
 	}
 	if got := scan(t, client, topic, 1); !cmp.Equal(got, want[1:]) {
 		t.Errorf("from the second record on: %q", got)
+	}
+}
+
+// An aborted transaction larger than one fetch stays hidden, wherever a fetch begins or ends inside it.
+func TestScanHidesAnAbortedTransactionOfManyFetches(t *testing.T) {
+	client, c := connect(t)
+	topic := topicOf(t, client)
+	id := topic + ".writer"
+	if err := send(t, open(t, c, id), topic, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	var aborted []string
+	for range 40 {
+		value := make([]byte, 50<<10)
+		rand.Read(value) // so that compression leaves its size
+		aborted = append(aborted, "b", string(value))
+	}
+	leaveOpen(t, c, id, topic, aborted...)
+	if err := send(t, open(t, c, id), topic, "c", "2"); err != nil {
+		t.Fatal(err)
+	}
+	awaitEnd(t, client, topic)
+	want := []string{"a=1", "c=2"}
+	for from := range int64(len(aborted) / 2) {
+		if got := scan(t, client, topic, from); !cmp.Equal(got, want[min(from, 1):]) {
+			t.Fatalf("from offset %d: %d records, the last one %.20q", from, len(got), got[len(got)-1])
+		}
 	}
 }
 
