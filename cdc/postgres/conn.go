@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 type Conn struct {
 	config Config
 	pg     *pgconn.PgConn
-	net    *alarmedConn
+	net    *wire
 	fatal  atomic.Pointer[cdc.Refusal] // a notice that must end the stream
 }
 
@@ -45,11 +44,12 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	cc.RuntimeParams["options"] = c.options(cc.RuntimeParams["options"])
 	dial := cc.DialFunc
 	cc.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		began := time.Now()
 		raw, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		conn.net = &alarmedConn{Conn: raw}
+		conn.net = newWire(raw, time.Since(began))
 		return conn.net, nil
 	}
 	cc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { conn.notice(n) }
@@ -207,44 +207,4 @@ func dropSlot(ctx context.Context, conn *pgx.Conn, slot string) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// alarmedConn lets a blocking read end at a set time without a timer or a context per message. Below TLS, a read that
-// timed out can be repeated.
-type alarmedConn struct {
-	net.Conn
-	streaming   bool
-	alarm       time.Time
-	interrupted atomic.Bool
-}
-
-// writeTimeout ends a connection whose other side takes nothing.
-const writeTimeout = 10 * time.Second
-
-func (c *alarmedConn) Read(p []byte) (int, error) {
-	if c.streaming {
-		if err := c.Conn.SetReadDeadline(c.alarm); err != nil {
-			return 0, err
-		}
-		// interrupt sets the flag before the deadline, so one of the two is seen here.
-		if c.interrupted.Load() {
-			return 0, os.ErrDeadlineExceeded
-		}
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *alarmedConn) Write(p []byte) (int, error) {
-	if c.streaming {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return 0, err
-		}
-	}
-	return c.Conn.Write(p)
-}
-
-// interrupt ends a read under way, and each later one, at once.
-func (c *alarmedConn) interrupt() {
-	c.interrupted.Store(true)
-	c.Conn.SetReadDeadline(time.Unix(1, 0)) // an error says that the connection is closed: nothing is left to interrupt
 }

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // database makes a database with what the statements make in it.
-func database(t *testing.T, statements ...string) (url string, conn *pgx.Conn) {
+func database(t testing.TB, statements ...string) (url string, conn *pgx.Conn) {
 	t.Helper()
 	url = devstack.TestDatabase(t, devstack.SharedPostgres(t))
 	conn, err := pgx.Connect(t.Context(), url)

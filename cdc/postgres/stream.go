@@ -53,6 +53,7 @@ type Stream struct {
 
 	handler    Handler
 	received   cdc.LSN
+	now        time.Time // when the turn began
 	nextStatus time.Time
 	heard      time.Time
 	silence    time.Duration
@@ -63,6 +64,7 @@ type Stream struct {
 // StreamOptions are a stream's counters, which may be nil, and its patience.
 type StreamOptions struct {
 	Bytes func(int) // bytes of decoded messages
+	Read  func(int) // bytes that one read of the socket brought
 	Stray func()    // a stream abort that nobody asked for
 
 	// Silence is how long the source may say nothing before the connection is taken for half open; zero means three
@@ -78,7 +80,6 @@ func (c *Conn) Start(ctx context.Context, at cdc.EndLSN, options StreamOptions) 
 	if err != nil {
 		return nil, streamError(err, c.config)
 	}
-	c.net.streaming = true
 	s := &Stream{conn: c, decoder: pgoutput.NewDecoder(), received: cdc.LSN(at), heard: time.Now(),
 		bytes: options.Bytes, stray: options.Stray, silence: cmp.Or(options.Silence, 3*c.config.senderTimeout())}
 	if s.bytes == nil {
@@ -87,46 +88,67 @@ func (c *Conn) Start(ctx context.Context, at cdc.EndLSN, options StreamOptions) 
 	if s.stray == nil {
 		s.stray = func() {}
 	}
+	c.net.streaming, c.net.told, c.net.alarm = true, options.Read, s.alarm
 	return s, nil
 }
 
 // Run feeds the handler until the context ends, which is no error, or something fails.
 //
-//	the order of a turn: a fatal notice; the handler's alarm; our status; then, if the handler has room, one message
+//	the order of a turn: a fatal notice; the handler's alarm; our status; then, while the handler has room, the messages
+//	of one read of the socket
 func (s *Stream) Run(ctx context.Context, h Handler) error {
 	s.handler = h
 	stop := context.AfterFunc(ctx, s.conn.net.interrupt)
 	defer stop()
-	for ctx.Err() == nil {
-		if refusal := s.conn.fatal.Load(); refusal != nil {
-			return refusal
-		}
-		now := time.Now()
-		due := !now.Before(s.nextStatus)
-		if due || !now.Before(h.Alarm()) {
-			if err := h.Tick(now); err != nil {
-				return err
+	s.conn.net.turned = true
+	for {
+		if s.conn.net.turned {
+			s.conn.net.turned = false
+			if ctx.Err() != nil {
+				return nil
 			}
-		}
-		if due {
-			if err := s.Status(now); err != nil {
+			if err := s.turn(time.Now()); err != nil {
 				return err
 			}
 		}
 		if room := h.Full(); room != nil {
-			if err := s.wait(ctx, now, room); err != nil {
-				return err
-			}
+			s.wait(ctx, room)
 			continue
 		}
-		if err := s.receive(now); err != nil {
+		if err := s.receive(); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return err
 		}
 	}
+}
+
+// turn does what is due. What happens until the next turn counts as having happened now: to ask for the time at each
+// message would cost more than to decode it.
+func (s *Stream) turn(now time.Time) error {
+	s.now = now
+	if refusal := s.conn.fatal.Load(); refusal != nil {
+		return refusal
+	}
+	due := !now.Before(s.nextStatus)
+	if due || !now.Before(s.handler.Alarm()) {
+		if err := s.handler.Tick(now); err != nil {
+			return err
+		}
+	}
+	if due {
+		return s.Status(now)
+	}
 	return nil
+}
+
+// alarm is when the next turn must begin, whatever arrives.
+func (s *Stream) alarm() time.Time {
+	if alarm := s.handler.Alarm(); alarm.Before(s.nextStatus) {
+		return alarm
+	}
+	return s.nextStatus
 }
 
 // Status tells the server what was received and what is durable. A durable position of 0 would acknowledge everything
@@ -150,45 +172,33 @@ func (s *Stream) Status(now time.Time) error {
 }
 
 // wait holds the stream back until there is room, the handler's alarm rings or a status is due.
-func (s *Stream) wait(ctx context.Context, now time.Time, room <-chan struct{}) error {
-	until := s.nextStatus
-	if alarm := s.handler.Alarm(); alarm.Before(until) {
-		until = alarm
-	}
-	s.heard = now // we are not listening
-	timer := time.NewTimer(max(until.Sub(now), time.Millisecond))
+func (s *Stream) wait(ctx context.Context, room <-chan struct{}) {
+	s.conn.net.turned = true
+	s.heard = s.now // we are not listening
+	timer := time.NewTimer(max(time.Until(s.alarm()), time.Millisecond))
 	defer timer.Stop()
 	select {
 	case <-room:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return nil
 }
 
 // receive reads one message, or returns when the alarm rings.
-func (s *Stream) receive(now time.Time) error {
-	s.conn.net.alarm = s.nextStatus
-	if alarm := s.handler.Alarm(); alarm.Before(s.nextStatus) {
-		s.conn.net.alarm = alarm
-	}
-	// A deadline in the past would keep a read from looking at what has arrived.
-	if soon := now.Add(shortestRead); s.conn.net.alarm.Before(soon) {
-		s.conn.net.alarm = soon
-	}
+func (s *Stream) receive() error {
 	// With the background context pgconn sets no deadline of its own.
 	m, err := s.conn.pg.ReceiveMessage(context.Background())
 	if err != nil {
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
-			if now.Sub(s.heard) > s.silence {
+			if s.now.Sub(s.heard) > s.silence {
 				return fmt.Errorf("%w: %s", ErrSilent, s.silence)
 			}
 			return nil
 		}
 		return streamError(err, s.conn.config)
 	}
-	s.heard = now
+	s.heard = s.now
 	switch m := m.(type) {
 	case *pgproto3.CopyData:
 		return s.copyData(m.Data)

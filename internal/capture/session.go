@@ -168,6 +168,7 @@ func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, p *kafka.Prod
 func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Producer, from producer.Checkpoint, tables *tables) error {
 	s, err := conn.Start(ctx, from.End, postgres.StreamOptions{
 		Bytes:   func(n int) { r.Metrics.WALBytes.Add(float64(n)) },
+		Read:    func(n int) { r.Metrics.SocketReads.Inc(); r.Metrics.SocketBytes.Add(float64(n)) },
 		Stray:   r.Metrics.Stray.Inc,
 		Silence: r.silence,
 	})

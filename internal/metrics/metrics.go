@@ -75,6 +75,8 @@ type CDC struct {
 	Events         *prometheus.CounterVec // schema, table, op
 	Transactions   prometheus.Counter
 	WALBytes       prometheus.Counter
+	SocketReads    prometheus.Counter
+	SocketBytes    prometheus.Counter
 	LastCommit     prometheus.Gauge
 	CommitLag      prometheus.Gauge
 	Reconnects     *prometheus.CounterVec // reason
@@ -112,6 +114,8 @@ func NewCDC(r prometheus.Registerer) *CDC {
 		Events:         counters("livedb_cdc_events_total", "Events committed to Kafka.", "schema", "table", "op"),
 		Transactions:   counter("livedb_cdc_transactions_total", "Postgres transactions committed to Kafka whole."),
 		WALBytes:       counter("livedb_cdc_wal_bytes_total", "Bytes of decoded messages received from the walsender."),
+		SocketReads:    counter("livedb_cdc_socket_reads_total", "Reads of the replication connection's socket."),
+		SocketBytes:    counter("livedb_cdc_socket_read_bytes_total", "Bytes that they brought; by the number of reads, how well a busy stream is gathered."),
 		LastCommit:     gauge("livedb_cdc_last_commit_timestamp_seconds", "Commit time of the last transaction committed to Kafka."),
 		CommitLag:      gauge("livedb_cdc_commit_lag_seconds", "From commit in Postgres to commit in Kafka, of the last transaction."),
 		Reconnects:     counters("livedb_cdc_reconnects_total", "Starts of the stream after the first, by reason.", "reason"),
