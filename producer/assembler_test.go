@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -95,21 +96,22 @@ func must(t testing.TB, err error) {
 func lines(t testing.TB, b *Batch) []string {
 	t.Helper()
 	var told []string
-	for i := range b.render() {
-		r := b.records[i]
-		m := &b.messages[i]
-		line := fmt.Sprintf("%s/%d seq=%s at %s", m.Topic, m.Partition, m.Headers[0].Value, m.Headers[1].Value)
-		if m.Key != nil {
-			line += fmt.Sprintf(" key=%s", b.arena[r.key.from:r.key.to])
+	for i := range b.records {
+		r := &b.records[i]
+		p := b.places[r.place]
+		headers := b.headers(r, new([3]sarama.RecordHeader))
+		line := fmt.Sprintf("%s/%d seq=%s at %s", p.topic, p.partition, headers[0].Value, headers[1].Value)
+		if !r.key.none() {
+			line += fmt.Sprintf(" key=%s", b.bytes(r.key))
 		}
-		if m.Value == nil {
+		if r.value.none() {
 			line += " tombstone"
 		} else {
-			e, err := envelope.ParseEvent(b.arena[r.value.from:r.value.to])
+			e, err := envelope.ParseEvent(b.bytes(r.value))
 			must(t, err)
 			line += fmt.Sprintf(" %s %s -> %s", e.Op, e.Before, e.After)
 		}
-		for _, h := range m.Headers[2:] {
+		for _, h := range headers[2:] {
 			line += fmt.Sprintf(" %s=%s", strings.TrimPrefix(string(h.Key), "__debezium."), h.Value)
 		}
 		told = append(told, line)

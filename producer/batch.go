@@ -9,6 +9,7 @@ import (
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/failpoint"
+	"github.com/livedb/livedb/internal/kafka"
 )
 
 // Batch is what one Kafka transaction will hold. It is filled by the Assembler, written by the Writer and used again.
@@ -27,10 +28,8 @@ type Batch struct {
 	lastCommit time.Time // commit time of its last whole transaction
 	whole      uint64    // transactions that end in it
 
-	messages []sarama.ProducerMessage // what records become, kept for the next round
-	spans    []span
-	round    uint64 // grows with each use, so that what was noted for an earlier one is void
-	headers  []sarama.RecordHeader
+	queues []*kafka.Queue // by place, while it is written
+	round  uint64         // grows with each use, so that what was noted for an earlier one is void
 }
 
 // record is one Kafka record, as places in the arena.
@@ -66,16 +65,6 @@ type place struct {
 	partition int32
 	last      uint64
 }
-
-// span lends a piece of the arena to sarama without a copy. Its pointer, not its value, goes into the interface: that
-// costs no allocation.
-type span []byte
-
-// Encode returns the bytes themselves.
-func (s *span) Encode() ([]byte, error) { return *s, nil }
-
-// Length returns their number.
-func (s *span) Length() int { return len(*s) }
 
 func (b *Batch) reset() {
 	b.arena, b.records, b.places = b.arena[:0], b.records[:0], b.places[:0]
@@ -117,46 +106,42 @@ var (
 	headerOldKey   = []byte(envelope.HeaderOldKey)
 )
 
-// render makes the records into sarama's messages, in slabs that are used again. The arena no longer moves.
-func (b *Batch) render() []sarama.ProducerMessage {
-	n := len(b.records)
-	b.messages = grow(b.messages, n)
-	b.spans = grow(b.spans, 2*n)
-	b.headers = grow(b.headers, 3*n)
-	for i := range b.records {
-		r, p := &b.records[i], &b.places[b.records[i].place]
-		headers := append(b.headers[3*i:3*i:3*i+3],
-			sarama.RecordHeader{Key: headerSeq, Value: b.arena[r.seq.from:r.seq.to]},
-			sarama.RecordHeader{Key: headerPosition, Value: b.arena[r.position.from:r.position.to]})
-		if !r.other.none() {
-			name := headerOldKey
-			if r.otherIsNew {
-				name = headerNewKey
-			}
-			headers = append(headers, sarama.RecordHeader{Key: name, Value: b.arena[r.other.from:r.other.to]})
-		}
-		m := &b.messages[i]
-		*m = sarama.ProducerMessage{Topic: p.topic, Partition: p.partition, Headers: headers}
-		if !r.key.none() {
-			b.spans[2*i] = b.arena[r.key.from:r.key.to]
-			m.Key = &b.spans[2*i]
-		}
-		if !r.value.none() {
-			b.spans[2*i+1] = b.arena[r.value.from:r.value.to]
-			m.Value = &b.spans[2*i+1]
-		}
+// queue hands the records to the queues of a Kafka transaction. The arena no longer moves.
+func (b *Batch) queue(p *kafka.Producer) {
+	b.queues = b.queues[:0]
+	for i := range b.places {
+		b.queues = append(b.queues, p.To(b.places[i].topic, b.places[i].partition))
 	}
-	return b.messages
+	var headers [3]sarama.RecordHeader
+	for i := range b.records {
+		r := &b.records[i]
+		b.queues[r.place].Add(b.bytes(r.key), b.bytes(r.value), b.headers(r, &headers)...)
+	}
+}
+
+// headers writes a record's headers.
+func (b *Batch) headers(r *record, to *[3]sarama.RecordHeader) []sarama.RecordHeader {
+	to[0] = sarama.RecordHeader{Key: headerSeq, Value: b.bytes(r.seq)}
+	to[1] = sarama.RecordHeader{Key: headerPosition, Value: b.bytes(r.position)}
+	if r.other.none() {
+		return to[:2]
+	}
+	to[2] = sarama.RecordHeader{Key: headerOldKey, Value: b.bytes(r.other)}
+	if r.otherIsNew {
+		to[2].Key = headerNewKey
+	}
+	return to[:]
+}
+
+// bytes returns a piece of the arena, nil for none.
+func (b *Batch) bytes(e extent) []byte {
+	if e.none() {
+		return nil
+	}
+	return b.arena[e.from:e.to]
 }
 
 // order returns the value of the batch's record in <prefix>.transaction.
 func (b *Batch) order() ([]byte, error) {
 	return json.Marshal(envelope.TransactionRecord{Version: 1, Epoch: b.checkpoint.Epoch, Topics: b.topics, Entries: b.entries})
-}
-
-func grow[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n, n+n/4)
-	}
-	return s[:n]
 }

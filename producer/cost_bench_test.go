@@ -84,13 +84,15 @@ func idempotent(b *testing.B, config kafka.Config, batch *Batch) {
 	}
 	defer p.AsyncClose()
 	for b.Loop() {
-		messages := batch.render()
 		go func() {
-			for i := range messages {
-				p.Input() <- &messages[i]
+			for i := range batch.records {
+				r := &batch.records[i]
+				place := batch.places[r.place]
+				p.Input() <- &sarama.ProducerMessage{Topic: place.topic, Partition: place.partition, Value: sarama.ByteEncoder(batch.bytes(r.value)),
+					Headers: batch.headers(r, new([3]sarama.RecordHeader))}
 			}
 		}()
-		for range messages {
+		for range batch.records {
 			select {
 			case <-p.Successes():
 			case err := <-p.Errors():

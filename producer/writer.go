@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/IBM/sarama"
-
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/failpoint"
@@ -287,25 +285,28 @@ func (w *Writer) commit(b *Batch) error {
 	return nil
 }
 
-// send gives a Kafka transaction all its records, the checkpoint last.
+// send has the brokers take all records of a Kafka transaction, the checkpoint among them.
 func (w *Writer) send(b *Batch, order, checkpoint []byte) error {
-	messages := b.render()
 	if err := w.producer.Begin(); err != nil {
+		return err
+	}
+	b.queue(w.producer)
+	if len(b.entries) > 0 {
+		w.producer.To(w.topics.Transaction(), 0).Add(nil, order)
+	}
+	w.producer.To(w.topics.Checkpoint(), 0).Add([]byte(keyPosition), checkpoint)
+	if err := w.producer.Enlist(); err != nil {
 		return err
 	}
 	if err := failpoint.Hit(failpoint.KafkaBegun); err != nil {
 		return err
 	}
-	for i := range messages {
-		w.producer.Send(&messages[i])
+	if err := w.producer.Flush(); err != nil {
+		return err
 	}
 	if err := failpoint.Hit(failpoint.EventsSent); err != nil {
 		return err
 	}
-	if len(b.entries) > 0 {
-		w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Transaction(), Value: sarama.ByteEncoder(order)})
-	}
-	w.producer.Send(&sarama.ProducerMessage{Topic: w.topics.Checkpoint(), Key: sarama.StringEncoder(keyPosition), Value: sarama.ByteEncoder(checkpoint)})
 	return failpoint.Hit(failpoint.BeforeCommit)
 }
 

@@ -29,8 +29,6 @@ func reason(err error) string {
 		return "kafka_unreachable"
 	case errors.Is(err, producer.ErrStalled):
 		return "kafka_stalled"
-	case errors.Is(err, kafka.ErrWorn):
-		return "producer_worn"
 	case errors.Is(err, postgres.ErrSilent):
 		return "source_silent"
 	case errors.Is(err, kafka.ErrOutcomeUnknown):

@@ -13,7 +13,7 @@ import (
 
 // Limits of the transactional producer.
 const (
-	commitTimeout = 60 * time.Second
+	commitTimeout = 60 * time.Second // for each step of a transaction
 	fenceTimeout  = 60 * time.Second // for InitProducerID, which waits for the older transaction's end
 )
 
@@ -22,65 +22,119 @@ const (
 var ErrOutcomeUnknown = errors.New("the outcome of a kafka transaction is unknown")
 
 // Producer is a transactional producer. One goroutine uses it; after any error it is good for Close alone.
+//
+// It speaks the transaction protocol itself, over sarama's connections. sarama's own producer takes records one by one
+// through four channels, and repeats by itself an EndTxn whose answer it missed: under Kafka's first transaction protocol,
+// the only one sarama knows, a late copy of that ends the next transaction too early (KAFKA-17754). Here every request that a
+// late copy of could do harm is sent once; doubt ends the producer, and the next one's epoch fences what is still on its way.
+//
+//	Begin, Send or To/Add, …          collects
+//	Enlist   AddPartitionsToTxn       once; again where the coordinator answered that it did not do it
+//	Flush    Produce                  again for some time: the broker knows a second copy by its sequence
+//	Commit   EndTxn                   once; again where the coordinator answered that it did not do it
 type Producer struct {
-	async     sarama.AsyncProducer
-	drained   sync.WaitGroup
-	commits   sync.WaitGroup // one may outlive its caller
-	abandoned chan struct{}
-	abandon   sync.Once
+	id     string
+	client sarama.Client
+	lines  *lines
+
+	producerID int64
+	epoch      int16
+
+	queues   map[partition]*Queue
+	round    uint64   // of the open transaction, so that what was noted for an earlier one is void
+	open     bool     // between Begin and Commit
+	used     []*Queue // of the open transaction
+	enlisted int      // of used
+	batches  []*batch // of one Flush
+	memory   memory
+	failed   error
+
+	abandoned atomic.Bool
 	closing   sync.Once
+}
 
-	repeats *atomic.Int64 // of this transactional id's EndTxn requests
-	before  int64         // of them, before this producer was opened
-
-	mu  sync.Mutex
-	err error // the first record that failed
+// partition names a partition.
+type partition struct {
+	topic  string
+	number int32
 }
 
 // OpenProducer opens the producer of a transactional id. This fences every older one of the id, and ends its open
 // transaction: what is read afterwards is the truth.
 func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Producer, error) {
-	s, err := c.secured()
+	p := &Producer{id: transactionalID, lines: &lines{}, queues: map[partition]*Queue{}}
+	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
+	defer cancel()
+	var err error
+	p.client, err = Connect(ctx, c, func(s *sarama.Config) {
+		p.lines.dialer, s.Net.Proxy.Dialer = s.Net.Proxy.Dialer, p.lines
+	})
 	if err != nil {
 		return nil, err
 	}
-	s.Producer.Idempotent = true
-	s.Net.MaxOpenRequests = 1
-	s.Producer.Transaction.ID = transactionalID
-	s.Producer.Transaction.Timeout = c.transactionTimeout()
-	// sarama repeats EndTxn by itself with the same epoch; a late copy may commit the next transaction's first half.
-	// Fewer repeats than sarama's own, but enough, over some four seconds, for a partition to find its new leader.
-	s.Producer.Transaction.Retry.Max = 12
-	s.Producer.Transaction.Retry.BackoffFunc = func(tried, _ int) time.Duration {
-		return min(10*time.Millisecond<<min(tried, 10), 500*time.Millisecond)
+	stop := context.AfterFunc(ctx, p.lines.hangUp)
+	err = p.fence(ctx, c)
+	if !stop() && err == nil {
+		err = ctx.Err()
 	}
-	s.ChannelBufferSize = 1024
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
 
-	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
-	defer cancel()
+// fence takes the id's producer id in a new epoch.
+func (p *Producer) fence(ctx context.Context, c Config) error {
+	request := &sarama.InitProducerIDRequest{Version: 4, TransactionalID: &p.id, TransactionTimeout: c.transactionTimeout(),
+		ProducerID: -1, ProducerEpoch: -1}
 	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
-		async, err := newAsyncProducer(ctx, c.Brokers, s)
+		err := p.ask(func(coordinator *sarama.Broker) (sarama.KError, error) {
+			r, err := coordinator.InitProducerID(request)
+			if err != nil {
+				return sarama.ErrNoError, err
+			}
+			p.producerID, p.epoch = r.ProducerID, r.ProducerEpoch
+			return r.Err, nil
+		})
 		if err == nil {
-			p := &Producer{async: async, abandoned: make(chan struct{}), repeats: repeatsOf(transactionalID)}
-			p.before = p.repeats.Load()
-			p.drain()
-			return p, nil
+			return nil
 		}
-		if refusal := c.refusal(fmt.Errorf("open the transactional producer %s: %w", transactionalID, err)); refusal != nil {
-			return nil, refusal
+		if refusal := c.refusal(fmt.Errorf("open the transactional producer %s: %w", p.id, err)); refusal != nil {
+			return refusal
 		}
 		if !passing(err) {
-			return nil, fmt.Errorf("open the transactional producer %s: %w", transactionalID, err)
+			return fmt.Errorf("open the transactional producer %s: %w", p.id, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("open the transactional producer %s: its coordinator is not ready: %w", transactionalID, err)
+			return fmt.Errorf("open the transactional producer %s: its coordinator is not ready: %w", p.id, err)
 		case <-time.After(backoff):
 		}
 	}
 }
 
-// passing tells what a coordinator answers for a moment: while it ends the older transaction of the id, and while it moves.
+// ask puts one question to the transaction's coordinator. An error that is a sarama.KError is its answer.
+func (p *Producer) ask(question func(*sarama.Broker) (sarama.KError, error)) error {
+	coordinator, err := p.client.TransactionCoordinator(p.id)
+	if err != nil {
+		return err
+	}
+	code, err := question(coordinator)
+	if err != nil {
+		return err
+	}
+	if code == sarama.ErrNotCoordinatorForConsumer || code == sarama.ErrConsumerCoordinatorNotAvailable {
+		p.client.RefreshTransactionCoordinator(p.id) // the next question tells whether it helped
+	}
+	if code != sarama.ErrNoError {
+		return code
+	}
+	return nil
+}
+
+// passing tells what a coordinator answers for a moment, without having done what it was asked: while it ends the older
+// transaction of the id, and while it moves.
 func passing(err error) bool {
 	for _, code := range []sarama.KError{sarama.ErrConcurrentTransactions, sarama.ErrOffsetsLoadInProgress,
 		sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrNotCoordinatorForConsumer} {
@@ -91,133 +145,24 @@ func passing(err error) bool {
 	return false
 }
 
-func newAsyncProducer(ctx context.Context, brokers []string, s *sarama.Config) (sarama.AsyncProducer, error) {
-	type answer struct {
-		async sarama.AsyncProducer
-		err   error
-	}
-	answered := make(chan answer, 1)
-	go func() { // bounded by sarama's own time limits
-		async, err := sarama.NewAsyncProducer(brokers, s)
-		answered <- answer{async, err}
-	}()
-	select {
-	case a := <-answered:
-		return a.async, a.err
-	case <-ctx.Done():
-		go func() {
-			if a := <-answered; a.err == nil {
-				a.async.AsyncClose()
-			}
-		}()
-		return nil, ctx.Err()
-	}
+// Abandon makes whatever is under way, and each later call, return at once, whatever the broker does. Any goroutine may
+// call it.
+func (p *Producer) Abandon() {
+	p.abandoned.Store(true)
+	p.lines.hangUp()
 }
 
-// drain empties sarama's two channels, without which CommitTxn would wait for ever.
-func (p *Producer) drain() {
-	p.drained.Add(2)
-	go func() {
-		defer p.drained.Done()
-		for range p.async.Successes() {
-		}
-	}()
-	go func() {
-		defer p.drained.Done()
-		for failed := range p.async.Errors() {
-			p.mu.Lock()
-			if p.err == nil {
-				p.err = fmt.Errorf("produce to topic %s: %w", failed.Msg.Topic, failed.Err)
-			}
-			p.mu.Unlock()
-		}
-	}()
-}
-
-// ErrWorn says that a producer, all of whose commits succeeded, must be replaced before its next one.
-var ErrWorn = errors.New("a commit was sent to kafka twice, and its late copy must not meet the next one")
-
-// Begin opens a transaction. It is the one place where a late copy of the last EndTxn could do harm, so a producer that sent
-// one twice is refused here, as ErrWorn.
-func (p *Producer) Begin() error {
-	if p.repeats.Load() != p.before {
-		return ErrWorn
-	}
-	if err := p.async.BeginTxn(); err != nil {
-		return fmt.Errorf("begin a kafka transaction: %w", err)
-	}
-	return nil
-}
-
-// Send adds a record to the open transaction. It returns before the record is sent; Commit tells of failures.
-func (p *Producer) Send(m *sarama.ProducerMessage) {
-	select {
-	case p.async.Input() <- m:
-	case <-p.abandoned:
-	}
-}
-
-// Abandon makes a Send or Commit under way, and each later one, return at once, whatever the broker does. Any goroutine
-// may call it.
-func (p *Producer) Abandon() { p.abandon.Do(func() { close(p.abandoned) }) }
-
-// Commit ends the open transaction. An error that is ErrOutcomeUnknown may hide a commit; after any other, nothing was
-// committed. Commit returns within a minute, even if the broker does not answer.
-func (p *Producer) Commit() error {
-	select {
-	case <-p.abandoned: // a Send may have dropped its record, and to commit the others would tear the transaction
-		return fmt.Errorf("%w: the producer was abandoned", ErrOutcomeUnknown)
-	default:
-	}
-	committed := make(chan error, 1)
-	p.commits.Go(func() { committed <- p.async.CommitTxn() })
-	watchdog := time.NewTimer(commitTimeout)
-	defer watchdog.Stop()
-	select {
-	case err := <-committed:
-		if err == nil {
-			return nil
-		}
-		p.mu.Lock()
-		first := p.err
-		p.mu.Unlock()
-		if first != nil {
-			return first
-		}
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	case <-p.abandoned:
-		return fmt.Errorf("%w: the producer was abandoned", ErrOutcomeUnknown)
-	case <-watchdog.C:
-		return fmt.Errorf("%w: no answer within %s", ErrOutcomeUnknown, commitTimeout)
-	}
-}
-
-// closeTimeout bounds Close: sarama keeps trying to send what it holds.
-const closeTimeout = time.Second
-
-// Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout. If the
-// broker does not answer, sarama's goroutines live on until their own time limits.
-func (p *Producer) Close() { p.closing.Do(p.close) }
-
-func (p *Producer) close() {
-	p.Abandon()
-	closed := make(chan struct{})
-	go func() {
-		p.commits.Wait() // sarama panics if it is closed under a commit
-		p.async.AsyncClose()
-		p.drained.Wait()
-		close(closed)
-	}()
-	select {
-	case <-closed:
-	case <-time.After(closeTimeout):
-	}
+// Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout.
+func (p *Producer) Close() {
+	p.closing.Do(func() {
+		p.Abandon()
+		_ = p.client.Close() // its connections are closed already
+	})
 }
 
 // TooLarge reports whether an error says that Kafka does not take a record of that size: trying again will not help.
 func TooLarge(err error) bool {
-	var limit sarama.ConfigurationError
-	return errors.Is(err, sarama.ErrMessageSizeTooLarge) || errors.As(err, &limit)
+	return errors.Is(err, sarama.ErrMessageSizeTooLarge)
 }
 
 // Fenced reports whether an error says that another producer of the same transactional id took over, or that the
