@@ -4,14 +4,14 @@ import (
 	"errors"
 	"net"
 	"sync"
-
-	"golang.org/x/net/proxy"
 )
 
 // lines are the connections of one client, so that they can be hung up: sarama waits for the answer of a request under way
 // before it closes.
 type lines struct {
-	dialer proxy.Dialer
+	dialer interface {
+		Dial(network, address string) (net.Conn, error)
+	}
 
 	mu   sync.Mutex
 	open map[*line]struct{}
