@@ -18,6 +18,23 @@ func ParseLSN(text string) (LSN, error) {
 	return lsn, err
 }
 
+// AppendLSN appends an LSN as Postgres writes it.
+func AppendLSN(dst []byte, lsn LSN) []byte {
+	dst = appendHex(dst, uint32(lsn>>32))
+	return appendHex(append(dst, '/'), uint32(lsn))
+}
+
+func appendHex(dst []byte, n uint32) []byte {
+	shift := 28
+	for shift > 0 && n>>shift == 0 {
+		shift -= 4
+	}
+	for ; shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789ABCDEF"[n>>shift&15])
+	}
+	return dst
+}
+
 // CommitLSN is where a transaction's commit record starts: final_lsn of BEGIN and commit_lsn of COMMIT
 // (proto.c, logicalrep_write_begin and logicalrep_write_commit). It orders transactions.
 // Compare it with other CommitLSNs only: an EndLSN or a keepalive's LSN may equal the CommitLSN of the *next*

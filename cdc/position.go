@@ -28,6 +28,12 @@ func (p Position) String() string {
 	return p.Commit.String() + ":" + strconv.FormatUint(p.Index, 10)
 }
 
+// Append appends what String returns.
+func (p Position) Append(dst []byte) []byte {
+	dst = append(AppendLSN(dst, LSN(p.Commit)), ':')
+	return strconv.AppendUint(dst, p.Index, 10)
+}
+
 // ParsePosition reads what String wrote. It refuses anything String would not write, such as a missing index.
 func ParsePosition(text string) (Position, error) {
 	commit, index, found := strings.Cut(text, ":")

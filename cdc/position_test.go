@@ -102,6 +102,18 @@ func TestPositionRoundTrip(t *testing.T) {
 	}
 }
 
+// What is appended on the hot path is what is printed everywhere else.
+func TestPositionAppendIsItsString(t *testing.T) {
+	for bits := range 65 {
+		for range 10 {
+			p := cdc.Position{Commit: cdc.CommitLSN(rand.Uint64() >> (64 - bits)), Index: rand.Uint64N(1 << 20)}
+			if got := string(p.Append([]byte("at "))); got != "at "+p.String() {
+				t.Errorf("got %q for %s", got, p)
+			}
+		}
+	}
+}
+
 func TestParsePositionRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", ":", "16/B374D848", "16/B374D848:", ":7", "16/B374D848:x", "16/B374D848:-1", "16/B374D848:+7", "16/B374D848:07",

@@ -36,7 +36,7 @@ func assemble(from Checkpoint) *Assembler {
 		plan, err := envelope.NewPlan(stream, t, place.Key, nil)
 		return place, "s.shop." + t.Name, plan, nil, err
 	})
-	a.now = func() time.Time { return time.UnixMicro(1) }
+	a.clock = func() time.Time { return time.UnixMicro(1) }
 	return a
 }
 
@@ -121,9 +121,7 @@ func lines(t testing.TB, b *Batch) []string {
 
 func order(t testing.TB, b *Batch) []string {
 	t.Helper()
-	value, err := b.order()
-	must(t, err)
-	r, err := envelope.ParseTransaction(value)
+	r, err := envelope.ParseTransaction(b.order())
 	must(t, err)
 	var told []string
 	for _, e := range r.Entries {

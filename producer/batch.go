@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -21,6 +20,8 @@ type Batch struct {
 	entries []envelope.TransactionEntry
 	topics  []string // named by index in the entries' counts
 	counts  []uint64 // of the open entry, by topic
+
+	transaction []byte // the entries, as they are written
 
 	checkpoint Checkpoint
 	topology   *Topology // to be written, in a Kafka transaction of its own, before this batch
@@ -64,6 +65,7 @@ type place struct {
 	topic     string
 	partition int32
 	last      uint64
+	records   int // with tombstones
 }
 
 func (b *Batch) reset() {
@@ -87,6 +89,14 @@ func (b *Batch) empty() bool { return len(b.records) == 0 && b.topology == nil }
 
 // add appends to the arena and returns where.
 func (b *Batch) add(from int) extent { return extent{from, len(b.arena)} }
+
+// addEntry opens an entry. It keeps the room that an earlier use of the batch made for its counts.
+func (b *Batch) addEntry(e envelope.TransactionEntry) {
+	if n := len(b.entries); n < cap(b.entries) {
+		e.Counts = b.entries[:n+1][n].Counts[:0]
+	}
+	b.entries = append(b.entries, e)
+}
 
 // closeEntry writes the counts of the last entry.
 func (b *Batch) closeEntry() {
@@ -142,6 +152,8 @@ func (b *Batch) bytes(e extent) []byte {
 }
 
 // order returns the value of the batch's record in <prefix>.transaction.
-func (b *Batch) order() ([]byte, error) {
-	return json.Marshal(envelope.TransactionRecord{Version: 1, Epoch: b.checkpoint.Epoch, Topics: b.topics, Entries: b.entries})
+func (b *Batch) order() []byte {
+	r := envelope.TransactionRecord{Version: 1, Epoch: b.checkpoint.Epoch, Topics: b.topics, Entries: b.entries}
+	b.transaction = r.Append(b.transaction[:0])
+	return b.transaction
 }

@@ -4,6 +4,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/internal/metrics"
 )
 
@@ -20,15 +23,10 @@ func (w *Writer) count(b *Batch, began time.Time) {
 	m.KafkaTransactions.WithLabelValues("commit").Inc()
 	m.TransactionDuration.Observe(now.Sub(began).Seconds())
 	p.Commits.Add(1)
-	var events int64
-	for i := range b.records {
-		r := &b.records[i]
-		m.Records.WithLabelValues(b.places[r.place].topic).Inc()
-		if !r.value.none() {
-			m.Events.WithLabelValues(r.table.Schema, r.table.Name, r.op.String()).Inc()
-			events++
-		}
+	for _, place := range b.places {
+		m.Records.WithLabelValues(place.topic).Add(float64(place.records))
 	}
+	events := w.countEvents(b)
 	m.RecordBytes.Add(float64(len(b.arena)))
 	m.Transactions.Add(float64(b.whole))
 	p.Events.Add(events)
@@ -44,3 +42,48 @@ func (w *Writer) count(b *Batch, began time.Time) {
 		p.Commit.Store(uint64(b.checkpoint.Commit))
 	}
 }
+
+// counted names a counter of events.
+type counted struct {
+	table *cdc.Table
+	op    cdc.Op
+}
+
+// countEvents counts the events, run by run of the same table and op.
+func (w *Writer) countEvents(b *Batch) (events int64) {
+	var of counted
+	var run int64
+	end := func() {
+		if run > 0 {
+			w.counter(of).Add(float64(run))
+		}
+		events, run = events+run, 0
+	}
+	for i := range b.records {
+		r := &b.records[i]
+		if r.table != of.table || r.op != of.op {
+			end()
+			of = counted{r.table, r.op}
+		}
+		if !r.value.none() { // a tombstone is no event
+			run++
+		}
+	}
+	end()
+	return events
+}
+
+// counter finds the counter of a table and an op.
+func (w *Writer) counter(of counted) prometheus.Counter {
+	c := w.counters[of]
+	if c == nil {
+		if len(w.counters) > countersKept { // of descriptions that have long been replaced
+			clear(w.counters)
+		}
+		c = w.metrics.Events.WithLabelValues(of.table.Schema, of.table.Name, of.op.String())
+		w.counters[of] = c
+	}
+	return c
+}
+
+const countersKept = 10_000

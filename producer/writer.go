@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/failpoint"
@@ -36,6 +38,7 @@ type Writer struct {
 	progress  *Progress
 	topology  Topology // the last one written; used by Write alone
 	since     int      // commits since then
+	counters  map[counted]prometheus.Counter
 
 	batch     *Batch // being filled
 	spare     *Batch // for the rest of a transaction that is about to be split
@@ -53,7 +56,7 @@ type Writer struct {
 
 // NewWriter goes on from a checkpoint, whose topology was written.
 func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, topology Topology, limits Limits, m *metrics.CDC, progress *Progress) *Writer {
-	w := &Writer{assembler: a, producer: p, topics: topics, topology: topology, limits: limits.orDefault(), metrics: m, progress: progress,
+	w := &Writer{assembler: a, producer: p, topics: topics, topology: topology, limits: limits.orDefault(), metrics: m, progress: progress, counters: map[counted]prometheus.Counter{},
 		free: make(chan *Batch, batches), freed: make(chan struct{}, 1), queue: make(chan *Batch, batches), done: make(chan struct{}), heartbeat: time.Now()}
 	for range batches {
 		w.free <- &Batch{}
@@ -95,7 +98,7 @@ func (w *Writer) Commit(tx cdc.Transaction) error {
 	if err := failpoint.Hit(failpoint.AfterCommit); err != nil {
 		return err
 	}
-	if w.over() || w.due(time.Now()) && len(w.queue) == 0 {
+	if w.over() || w.due(w.assembler.now) && len(w.queue) == 0 {
 		w.handOver()
 	}
 	return nil
@@ -263,11 +266,7 @@ func (w *Writer) commit(b *Batch) error {
 	if err != nil {
 		return fmt.Errorf("write the checkpoint: %w", err)
 	}
-	order, err := b.order()
-	if err != nil {
-		return fmt.Errorf("write the transaction record: %w", err)
-	}
-	if err := w.send(b, order, checkpoint); err != nil {
+	if err := w.send(b, checkpoint); err != nil {
 		return w.failed(err)
 	}
 	if err := w.producer.Commit(); err != nil {
@@ -286,13 +285,13 @@ func (w *Writer) commit(b *Batch) error {
 }
 
 // send has the brokers take all records of a Kafka transaction, the checkpoint among them.
-func (w *Writer) send(b *Batch, order, checkpoint []byte) error {
+func (w *Writer) send(b *Batch, checkpoint []byte) error {
 	if err := w.producer.Begin(); err != nil {
 		return err
 	}
 	b.queue(w.producer)
 	if len(b.entries) > 0 {
-		w.producer.To(w.topics.Transaction(), 0).Add(nil, order)
+		w.producer.To(w.topics.Transaction(), 0).Add(nil, b.order())
 	}
 	w.producer.To(w.topics.Checkpoint(), 0).Add([]byte(keyPosition), checkpoint)
 	if err := w.producer.Enlist(); err != nil {

@@ -74,17 +74,18 @@ func (c *TopicCount) UnmarshalJSON(data []byte) error {
 
 // ParseTransaction reads a record of <prefix>.transaction and refuses one whose entries do not add up.
 func ParseTransaction(value []byte) (*TransactionRecord, error) {
-	var r TransactionRecord
-	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, fmt.Errorf("transaction record: %w", err)
+	r, ok := readRecord(value)
+	if !ok {
+		r = &TransactionRecord{}
+		if err := json.Unmarshal(value, r); err != nil {
+			return nil, fmt.Errorf("transaction record: %w", err)
+		}
 	}
 	if r.Version != 1 {
 		return nil, fmt.Errorf("transaction record: version %d is not known to this LiveDB", r.Version)
 	}
-	for i, topic := range r.Topics {
-		if slices.Contains(r.Topics[:i], topic) { // some few, as a rule
-			return nil, fmt.Errorf("transaction record: topic %s is named twice", topic)
-		}
+	if topic, found := twice(r.Topics); found {
+		return nil, fmt.Errorf("transaction record: topic %s is named twice", topic)
 	}
 	for i := range r.Entries {
 		if err := r.Entries[i].check(len(r.Topics)); err != nil {
@@ -94,7 +95,27 @@ func ParseTransaction(value []byte) (*TransactionRecord, error) {
 			return nil, fmt.Errorf("transaction record: entry %s starts at seq %d after %d", r.Entries[i].Commit, r.Entries[i].First, r.Entries[i-1].Last)
 		}
 	}
-	return &r, nil
+	return r, nil
+}
+
+// twice finds a name that is there twice.
+func twice(names []string) (string, bool) {
+	if len(names) <= 8 { // as a rule
+		for i, name := range names {
+			if slices.Contains(names[:i], name) {
+				return name, true
+			}
+		}
+		return "", false
+	}
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if seen[name] {
+			return name, true
+		}
+		seen[name] = true
+	}
+	return "", false
 }
 
 // check refuses an entry whose counts are not those of its seq range.
