@@ -1,6 +1,11 @@
 package producer
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/livedb/livedb/cdc"
+)
 
 // Limits bound what one Kafka transaction holds. The zero value of a field means its default.
 type Limits struct {
@@ -23,12 +28,36 @@ type Limits struct {
 // Defaults of Limits.
 const (
 	DefaultLinger = 10 * time.Millisecond
-	DefaultBytes  = 4 << 20
+	DefaultBytes  = 2 << 20
 	DefaultEvents = 10_000
 
 	DefaultHeartbeat = 10 * time.Second
 	DefaultStall     = 12 * time.Second
 )
+
+// Bounds of Limits: what a smaller one costs, and what a larger one holds in memory, serves nobody.
+const (
+	maxLinger          = 10 * time.Second
+	minBytes, maxBytes = 64 << 10, 64 << 20
+	maxEvents          = 1_000_000
+)
+
+// Check refuses limits that are out of bounds.
+func (l Limits) Check() error {
+	switch {
+	case l.Linger < 0 || l.Linger > maxLinger:
+		return malformed("linger", l.Linger, "0s to "+maxLinger.String())
+	case l.Bytes != 0 && (l.Bytes < minBytes || l.Bytes > maxBytes):
+		return malformed("batch-bytes", l.Bytes, fmt.Sprintf("%d to %d", minBytes, maxBytes))
+	case l.Events < 0 || l.Events > maxEvents:
+		return malformed("batch-events", l.Events, fmt.Sprintf("1 to %d", maxEvents))
+	}
+	return nil
+}
+
+func malformed(flag string, have any, want string) error {
+	return &cdc.Refusal{Name: "limits_malformed", Problem: fmt.Sprintf("--%s is %v and can be %s", flag, have, want), Remedy: "choose another --" + flag}
+}
 
 func (l Limits) orDefault() Limits {
 	if l.Linger <= 0 {

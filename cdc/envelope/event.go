@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -43,3 +44,29 @@ func ParseEvent(value []byte) (Event, error) {
 
 // Kind returns the event's operation.
 func (e *Event) Kind() cdc.Op { return cdc.Op(e.Op[0]) }
+
+// LastOp returns the operation of an event that ends as Plan writes it, 0 for any other, without a look at the rest:
+//
+//	…,"op":"c","ts_ms":1559033904863,"ts_us":1559033904863841,"ts_ns":1559033904863841257}
+//
+// Of an object that is JSON nothing else can end like this.
+func LastOp(value []byte) cdc.Op {
+	rest, ok := bytes.CutSuffix(value, []byte{'}'})
+	for _, name := range [...]string{`,"ts_ns":`, `,"ts_us":`, `,"ts_ms":`} {
+		i := len(rest)
+		for i > 0 && rest[i-1]-'0' <= 9 {
+			i--
+		}
+		at := i - len(name)
+		if !ok || i == len(rest) || at < 0 || string(rest[at:i]) != name {
+			return 0
+		}
+		rest = rest[:at]
+	}
+	const name = `,"op":"`
+	at := len(rest) - len(name) - 2
+	if at < 0 || string(rest[at:at+len(name)]) != name || rest[len(rest)-1] != '"' || rest[len(rest)-2] == '\\' {
+		return 0
+	}
+	return cdc.Op(rest[len(rest)-2])
+}

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/livedb/livedb/cdc"
@@ -19,6 +20,9 @@ func TestParseEvent(t *testing.T) {
 	want := Source{
 		Schema: "public", Table: "orders", TxID: 555, TsUS: 1559033904863123,
 		LSN: 24023128, Commit: 24023200, Seq: 1041, Epoch: 3,
+	}
+	if op := LastOp(value); op != cdc.Insert {
+		t.Errorf("op %q in %s", op, value)
 	}
 	if event.Source != want || event.Kind() != cdc.Insert || event.TsUS != 1559033904863841 || string(event.Before) != "null" {
 		t.Errorf("got %+v", event)
@@ -49,6 +53,19 @@ func TestParseSeq(t *testing.T) {
 	for _, header := range []string{"", "0", "-1", "+1", "1.0", "1e3", "0x1", " 1", "18446744073709551616"} {
 		if seq, err := ParseSeq([]byte(header)); err == nil {
 			t.Errorf("%q: got %d", header, seq)
+		}
+	}
+}
+
+func TestLastOpTakesNothingElse(t *testing.T) {
+	const end = `,"op":"c","ts_ms":1,"ts_us":2,"ts_ns":3}`
+	if op := LastOp([]byte(`{"after":null` + end)); op != cdc.Insert {
+		t.Errorf("op %q", op)
+	}
+	for _, value := range []string{"", "}", end[1:], `,"op":"`, end + " ", strings.Replace(end, "3", "", 1), strings.Replace(end, "3", "-3", 1),
+		strings.Replace(end, "2", "x", 1), strings.Replace(end, "c", "", 1), strings.Replace(end, "c", `\`, 1), strings.Replace(end, "c", "cc", 1), strings.Replace(end, "op", "xp", 1)} {
+		if op := LastOp([]byte(value)); op != 0 {
+			t.Errorf("%s: op %q", value, op)
 		}
 	}
 }

@@ -44,9 +44,9 @@ func appendEntry(dst []byte, e *TransactionEntry) []byte {
 	dst = append(dst, `{"xid":`...)
 	dst = strconv.AppendUint(dst, uint64(e.XID), 10)
 	dst = append(dst, `,"commit_lsn":"`...)
-	dst = appendLSN(dst, uint64(e.Commit))
+	dst = cdc.AppendLSN(dst, cdc.LSN(e.Commit))
 	dst = append(dst, `","end_lsn":"`...)
-	dst = appendLSN(dst, uint64(e.End))
+	dst = cdc.AppendLSN(dst, cdc.LSN(e.End))
 	dst = append(dst, `","ts_us":`...)
 	dst = strconv.AppendInt(dst, e.TimeUS, 10)
 	dst = append(dst, `,"first":`...)
@@ -65,22 +65,6 @@ func appendCount(dst []byte, c *TopicCount) []byte {
 	dst = strconv.AppendInt(append(dst, '['), int64(c.Topic), 10)
 	dst = strconv.AppendUint(append(dst, ','), c.Events, 10)
 	return append(dst, ']')
-}
-
-// appendLSN appends an LSN as its String writes it.
-func appendLSN(dst []byte, lsn uint64) []byte {
-	dst = appendHex(dst, uint32(lsn>>32))
-	return appendHex(append(dst, '/'), uint32(lsn))
-}
-
-func appendHex(dst []byte, n uint32) []byte {
-	shift := 28
-	for ; shift > 0 && n>>shift == 0; shift -= 4 {
-	}
-	for ; shift >= 0; shift -= 4 {
-		dst = append(dst, "0123456789ABCDEF"[n>>shift&15])
-	}
-	return dst
 }
 
 // appendTopic appends a topic's name. Kafka allows none that would have to be escaped.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,10 @@ type Config struct {
 
 	// SenderTimeout is the replication connection's wal_sender_timeout; zero means DefaultSenderTimeout.
 	SenderTimeout time.Duration
+
+	// DecodingMemory is how much the walsender may use to decode before it spills to disk, as Postgres writes it: 256MB. Empty
+	// leaves the server's own setting.
+	DecodingMemory string
 
 	// Dial opens the network connection below TLS, to the host as it is named; nil means the default dialer, which notices a
 	// half-open connection.
@@ -58,6 +63,10 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 	if t := c.senderTimeout(); t < minSenderTimeout || t > maxSenderTimeout {
 		return nil, &cdc.Refusal{Name: "sender_timeout_malformed", Remedy: "choose another --sender-timeout",
 			Problem: fmt.Sprintf("the sender timeout %s is not between %s and %s", t, minSenderTimeout, maxSenderTimeout)}
+	}
+	if _, ok := parseMemory(c.DecodingMemory); c.DecodingMemory != "" && !ok {
+		return nil, &cdc.Refusal{Name: "decoding_memory_malformed", Remedy: "write --decoding-memory as 256MB",
+			Problem: fmt.Sprintf("the decoding memory %q is not a whole number of kB, MB or GB from 64kB to 1024GB", c.DecodingMemory)}
 	}
 	cc, err := Parse(c.URL)
 	if err != nil {
@@ -171,20 +180,46 @@ type setting struct{ name, value, shown string }
 // settings are the fixed ones and those that the configuration chooses.
 func (c Config) settings() []setting {
 	t := c.senderTimeout().Milliseconds()
-	return append(slices.Clip(fixed), setting{"wal_sender_timeout", fmt.Sprint(t), shownTime(t)})
+	all := append(slices.Clip(fixed), setting{"wal_sender_timeout", fmt.Sprint(t), shown(t, "ms", timeUnits)})
+	if kB, ok := parseMemory(c.DecodingMemory); ok {
+		all = append(all, setting{"logical_decoding_work_mem", fmt.Sprint(kB, "kB"), shown(kB, "kB", memoryUnits)})
+	}
+	return all
 }
 
-// shownTime writes milliseconds as SHOW does: in the largest unit that leaves a whole number.
-func shownTime(ms int64) string {
-	for _, unit := range []struct {
-		name string
-		ms   int64
-	}{{"min", 60_000}, {"s", 1000}} {
-		if ms%unit.ms == 0 {
-			return fmt.Sprint(ms/unit.ms, unit.name)
+// unit is a unit of a setting, as a multiple of the smallest.
+type unit struct {
+	name string
+	of   int64
+}
+
+var (
+	timeUnits   = []unit{{"min", 60_000}, {"s", 1000}}
+	memoryUnits = []unit{{"GB", 1 << 20}, {"MB", 1 << 10}}
+)
+
+// shown writes a value as SHOW does: in the largest unit that leaves a whole number.
+func shown(value int64, smallest string, units []unit) string {
+	for _, u := range units {
+		if value%u.of == 0 {
+			return fmt.Sprint(value/u.of, u.name)
 		}
 	}
-	return fmt.Sprint(ms, "ms")
+	return fmt.Sprint(value, smallest)
+}
+
+// parseMemory reads a size of the range that Postgres takes for logical_decoding_work_mem, in kB.
+func parseMemory(text string) (kB int64, ok bool) {
+	for _, u := range append(slices.Clip(memoryUnits), unit{"kB", 1}) {
+		number, found := strings.CutSuffix(text, u.name)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseUint(number, 10, 31)
+		kB = int64(n) * u.of
+		return kB, err == nil && kB >= 64 && kB <= 1<<30
+	}
+	return 0, false
 }
 
 func (c Config) options(given string) string {

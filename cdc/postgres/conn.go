@@ -42,15 +42,13 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	cc.RuntimeParams["replication"] = "database"
 	cc.RuntimeParams["application_name"] = "livedb/" + c.Slot
 	cc.RuntimeParams["options"] = c.options(cc.RuntimeParams["options"])
-	dial := cc.DialFunc
 	cc.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		began := time.Now()
-		raw, err := dial(ctx, network, address)
+		w, err := dialWire(ctx, network, address, c.Dial)
 		if err != nil {
 			return nil, err
 		}
-		conn.net = newWire(raw, time.Since(began))
-		return conn.net, nil
+		conn.net = w
+		return w, nil
 	}
 	cc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { conn.notice(n) }
 	if conn.pg, err = pgconn.ConnectConfig(ctx, &cc.Config); err != nil {

@@ -271,8 +271,9 @@ func refusingTLS(t *testing.T) func(context.Context, string, string) (net.Conn, 
 	}
 }
 
-// The server takes the time that it is given, whatever unit it shows it in, and nonsense is refused before anything is dialled.
-func TestSenderTimeout(t *testing.T) {
+// The server takes the time and the memory that it is given, whatever unit it shows them in, and nonsense is refused before
+// anything is dialled.
+func TestChosenSettings(t *testing.T) {
 	t.Parallel()
 	p := devstack.SharedPostgres(t)
 	for given, want := range map[string]string{"0s": "30s", "5s": "5s", "1m": "1min", "90s": "90s", "7500ms": "7500ms", "10m": "10min"} {
@@ -291,6 +292,18 @@ func TestSenderTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 		replication.Close()
+	}
+	for _, memory := range []string{"64kB", "65kB", "256MB", "1024MB", "2GB"} {
+		c := postgres.Config{URL: p.URL(), Slot: "s", DecodingMemory: memory}
+		replication, err := postgres.Dial(t.Context(), c)
+		if err != nil {
+			t.Fatalf("decoding memory %s: %v", memory, err)
+		}
+		replication.Close()
+	}
+	for _, nonsense := range []string{"256", "256 MB", "-1MB", "63kB", "1025GB", "1.5GB", "1TB"} {
+		_, err := postgres.Connect(t.Context(), postgres.Config{URL: "postgres://127.0.0.1:1/db", DecodingMemory: nonsense})
+		wantRefusal(t, err, "decoding_memory_malformed", nonsense)
 	}
 	for _, nonsense := range []string{"-1s", "1s", "1h"} {
 		var refusal *cdc.Refusal

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/livedb/livedb/internal/dial"
@@ -22,6 +24,7 @@ type wire struct {
 	turned      bool // the socket was read, or could not be, since this was last cleared
 
 	pace   pace
+	raw    syscall.RawConn // nil where the socket is none of ours
 	buffer []byte
 	unread []byte    // the rest of what the last read of the socket brought
 	told   func(int) // how many bytes a read of the socket brought; may be nil
@@ -29,8 +32,9 @@ type wire struct {
 
 const (
 	wireBuffer = 256 << 10
-	// nearBuffer is the socket's receive buffer where the sender is near. With the kernel's own a drain over loopback falls, by
-	// chance, into one of two speeds, of which the slow one is a third of the other.
+	// nearBuffer is the socket's receive buffer where the sender is near. It fills while we wait, and then the sender's messages
+	// pile up on its side, where they cost nothing. With the kernel's own, a drain falls by chance into one of two speeds, of
+	// which the slow one is a third of the other.
 	nearBuffer = 32 << 10
 	// near is a round trip that a larger receive buffer does not shorten.
 	near = 200 * time.Microsecond
@@ -38,13 +42,31 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
-// newWire wraps a connection that took some time to be made, about a round trip.
-func newWire(raw net.Conn, took time.Duration) *wire {
-	host, _, _ := net.SplitHostPort(raw.RemoteAddr().String())
-	if tcp, ok := raw.(interface{ SetReadBuffer(int) error }); ok && (took < near || dial.Local(host)) {
-		tcp.SetReadBuffer(nearBuffer) // an error costs speed alone
+// dialWire opens the connection of a stream. open is the configuration's own dialler, or nil.
+func dialWire(ctx context.Context, network, address string, open func(ctx context.Context, network, address string) (net.Conn, error)) (*wire, error) {
+	if open != nil {
+		raw, err := open(ctx, network, address)
+		return newWire(raw), err
 	}
-	return &wire{Conn: raw, buffer: make([]byte, wireBuffer)}
+	if host, _, _ := net.SplitHostPort(address); dial.Local(host) {
+		raw, err := dial.Buffered(ctx, network, address, nearBuffer)
+		return newWire(raw), err
+	}
+	began := time.Now()
+	raw, err := dial.Context(ctx, network, address)
+	if took := time.Since(began); err == nil && took < near {
+		raw.Close() // the buffer counts from the first packet on, and to begin again takes no longer
+		raw, err = dial.Buffered(ctx, network, address, nearBuffer)
+	}
+	return newWire(raw), err
+}
+
+func newWire(raw net.Conn) *wire {
+	w := &wire{Conn: raw, buffer: make([]byte, wireBuffer)}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		w.raw, _ = tcp.SyscallConn() // it fails on a closed connection alone
+	}
+	return w
 }
 
 func (w *wire) Read(p []byte) (int, error) {
@@ -65,12 +87,13 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // fill reads the socket once, when it is time to.
 func (w *wire) fill() (int, error) {
-	if pause := w.pace.pause(); pause > 0 {
+	alarm := w.alarm()
+	if pause := min(w.pace.pause(), time.Until(alarm)); pause > 0 {
 		time.Sleep(pause)
 	}
 	// A deadline in the past would keep a read from looking at what has arrived.
 	deadline := time.Now().Add(shortestRead)
-	if alarm := w.alarm(); alarm.After(deadline) {
+	if !w.pace.busy && alarm.After(deadline) {
 		deadline = alarm
 	}
 	w.turned = true
@@ -81,12 +104,29 @@ func (w *wire) fill() (int, error) {
 	if w.interrupted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}
+	busy := w.pace.busy
 	n, err := w.Conn.Read(w.buffer)
 	w.pace.brought(n, time.Now())
+	if w.pace.busy != busy {
+		w.wakeAt(w.pace.busy)
+	}
 	if n > 0 && w.told != nil {
 		w.told(n)
 	}
 	return n, err
+}
+
+// wakeAt has the kernel tell of data once there is much of it, or at once. Otherwise the runtime's poller would be woken by
+// each segment, and charge the sender for it, although nobody waits for it.
+func (w *wire) wakeAt(much bool) {
+	if w.raw == nil {
+		return
+	}
+	least := 1
+	if much {
+		least = paceLittle
+	}
+	w.raw.Control(func(fd uintptr) { setLowWater(fd, least) }) // without it a busy stream costs more, and an error is the next read's too
 }
 
 func (w *wire) Write(p []byte) (int, error) {

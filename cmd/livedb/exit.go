@@ -16,6 +16,7 @@ const (
 	exitUsage       = 2   // the command line, the environment or the configuration file
 	exitFindings    = 3   // the run went well and found something wrong
 	exitUnsafe      = 4   // going on would break a promise: a gap, another database
+	exitNoisy       = 5   // measured, but something else used the machine: no result
 	exitInterrupted = 130 // by a signal, which only main knows of
 )
 
@@ -33,11 +34,15 @@ func exitCode(err error) int {
 	var usage *usageError
 	var parse *kong.ParseError
 	var findings *findingsError
+	var noisy *noisyError
+	var late *scheduleError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &findings):
 		return exitFindings
+	case errors.As(err, &noisy), errors.As(err, &late):
+		return exitNoisy
 	case errors.As(err, &refusal) && refusal.Unsafe, processor.Broken(err):
 		return exitUnsafe
 	case errors.As(err, &usage), errors.As(err, &parse):

@@ -22,9 +22,15 @@ type grammar struct {
 	Process processCommand `cmd:"" help:"Keep the views up to date from Kafka."`
 	UI      uiCommand      `cmd:"" name:"ui" help:"Serve the dashboard from Kafka."`
 	Audit   auditCommand   `cmd:"" help:"Prove that a stream holds every change exactly once and in commit order, or name what is wrong."`
+	Bench   benchCommand   `cmd:"" help:"Measure how fast LiveDB and others drain a replication slot, and what that costs."`
 	Migrate migrateCommand `cmd:"" help:"Create the demo's tables."`
 	Config  configCommand  `cmd:"" help:"Show the effective configuration, secrets masked."`
 	Version versionCommand `cmd:"" help:"Show the version."`
+
+	BenchLatency benchLatencyCommand `cmd:"" help:"Measure how long after its commit a change arrives, at given rates."`
+	BenchMatrix  benchMatrixCommand  `cmd:"" help:"Measure what a row and a byte cost as tables, partitions, columns and rows grow."`
+
+	BenchPart benchPartCommand `cmd:"" hidden:"" help:"A part of bench, which starts it."`
 }
 
 // Globals are the flags of every command.
@@ -45,17 +51,23 @@ type streamFlags struct {
 	Publication string   `name:"publication" default:"livedb" help:"The publication. Created with the stream if there is none of this name."`
 	Tables      []string `name:"tables" placeholder:"SCHEMA.TABLE" help:"The tables of a publication that LiveDB creates; all tables if empty."`
 
+	DecodingMemory string `name:"decoding-memory" placeholder:"SIZE" help:"How much memory Postgres may use to decode before it spills to disk (logical_decoding_work_mem), such as 256MB; its own setting if empty."`
+
 	SenderTimeout time.Duration `name:"sender-timeout" default:"30s" help:"After what silence Postgres takes cdc for dead and frees the slot: 5s to 10m."`
 }
 
 func (f sourceFlags) config(s streamFlags) postgres.Config {
-	return postgres.Config{URL: f.Source.Reveal(), Slot: s.Slot, Publication: s.Publication, Tables: s.Tables, SenderTimeout: s.SenderTimeout}
+	return postgres.Config{URL: f.Source.Reveal(), Slot: s.Slot, Publication: s.Publication, Tables: s.Tables, SenderTimeout: s.SenderTimeout, DecodingMemory: s.DecodingMemory}
 }
 
 // topicFlags shape the topics that cdc creates.
 type topicFlags struct {
 	Partitions int32         `name:"partitions" default:"4" help:"Partitions of each table's topic, fixed for the stream's life."`
-	Linger     time.Duration `name:"linger" default:"10ms" help:"How long a Kafka transaction gathers events before it commits."`
+	Linger     time.Duration `name:"linger" default:"10ms" help:"How long a Kafka transaction gathers events before it commits: 0s to 10s."`
+
+	BatchBytes  int    `name:"batch-bytes" default:"2097152" help:"A Kafka transaction commits early with so many bytes of events: 64 KiB to 64 MiB."`
+	BatchEvents int    `name:"batch-events" default:"10000" help:"A Kafka transaction commits early with so many events: 1 to 1000000."`
+	Compression string `name:"compression" enum:"none,gzip,snappy,lz4,zstd" default:"lz4" help:"How batches are compressed: none, gzip, snappy, lz4 or zstd."`
 
 	TransactionTimeout time.Duration `name:"transaction-timeout" default:"5m" help:"After what time Kafka aborts the open transaction of a cdc that died: 1s to 15m."`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
 
@@ -18,9 +19,10 @@ import (
 // runCDC returns an error if the preflight refuses; nothing has been made then, not even the topic of the status.
 func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) error {
 	version, _ := build()
-	limits := producer.Limits{Linger: t.Linger}
+	// A zero of Limits means the default, and one that was given does not.
+	limits := producer.Limits{Linger: cmp.Or(t.Linger, 1), Bytes: cmp.Or(t.BatchBytes, -1), Events: cmp.Or(t.BatchEvents, -1)}
 	brokers := k.config("cdc")
-	brokers.TransactionTimeout = t.TransactionTimeout
+	brokers.TransactionTimeout, brokers.Compression = t.TransactionTimeout, t.Compression
 	if retention > 0 {
 		limits.RepeatTopology = 1000
 	}

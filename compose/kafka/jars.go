@@ -25,15 +25,21 @@ func Fetch(ctx context.Context, log *slog.Logger) error {
 }
 
 func programs(ctx context.Context, log *slog.Logger) (java, jarFolder string, err error) {
-	if java, err = findJava(); err != nil {
+	return Programs(ctx, log, "kafka", pom)
+}
+
+// Programs gives the Java to run with and the folder with the jars that pom names: in the user's cache, where Maven puts
+// them the first time that this content of pom is asked for. name is of the program, for its folder and for errors.
+func Programs(ctx context.Context, log *slog.Logger, name string, pom []byte) (java, jarFolder string, err error) {
+	if java, err = findJava(name); err != nil {
 		return "", "", err
 	}
-	jarFolder, err = jars(ctx, log)
+	jarFolder, err = jars(ctx, log, name, pom)
 	return java, jarFolder, err
 }
 
 // findJava gives the Java to run with: that of JAVA_HOME, else that of PATH.
-func findJava() (string, error) {
+func findJava(name string) (string, error) {
 	if home := os.Getenv("JAVA_HOME"); home != "" {
 		if found, err := exec.LookPath(filepath.Join(home, "bin", "java")); err == nil {
 			return found, nil
@@ -41,31 +47,32 @@ func findJava() (string, error) {
 	}
 	found, err := exec.LookPath("java")
 	if err != nil {
-		return "", fmt.Errorf("%w: a real Kafka needs Java; install a JRE of 17 or later, or set JAVA_HOME", ErrMissing)
+		return "", fmt.Errorf("%w: %s needs Java; install a JRE of 17 or later, or set JAVA_HOME", ErrMissing, name)
 	}
 	return found, nil
 }
 
-// jars gives the folder with Kafka's jars: in the user's cache, where Maven puts them the first time.
-func jars(ctx context.Context, log *slog.Logger) (string, error) {
+// jars gives the folder with the jars that pom names.
+func jars(ctx context.Context, log *slog.Logger, name string, pom []byte) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no folder for Kafka's jars: %w; set XDG_CACHE_HOME or HOME", err)
+		return "", fmt.Errorf("no folder for the jars of %s: %w; set XDG_CACHE_HOME or HOME", name, err)
 	}
-	dir := filepath.Join(cache, "livedb", fmt.Sprintf("kafka-%x", sha256.Sum256(pom))[:18])
+	hash := sha256.Sum256(pom)
+	dir := filepath.Join(cache, "livedb", fmt.Sprintf("%s-%x", name, hash[:6]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return "", fmt.Errorf("%w: a real Kafka needs Maven to fetch its jars the first time; install mvn", ErrMissing)
+		return "", fmt.Errorf("%w: %s needs Maven to fetch its jars the first time; install mvn", ErrMissing, name)
 	}
 
-	// One at a time: two Mavens would write into the same repository of the user.
+	// One at a time, whatever for: two Mavens would write into the same repository of the user.
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", fmt.Errorf("no folder for Kafka's jars: %w; set XDG_CACHE_HOME to one that may be written", err)
+		return "", fmt.Errorf("no folder for the jars of %s: %w; set XDG_CACHE_HOME to one that may be written", name, err)
 	}
-	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "maven.lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return "", err
 	}
@@ -76,15 +83,15 @@ func jars(ctx context.Context, log *slog.Logger) (string, error) {
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	log.Info("fetching the jars of Apache Kafka with Maven, once", "to", dir)
-	return dir, fetch(ctx, mvn, dir)
+	log.Info("fetching jars with Maven, once", "of", name, "to", dir)
+	return dir, fetch(ctx, mvn, name, pom, dir)
 }
 
 // fetch has Maven copy the jars into a folder that gets its name when it is whole.
-func fetch(ctx context.Context, mvn, dir string) error {
-	work, err := os.MkdirTemp(filepath.Dir(dir), "kafka-fetch-")
+func fetch(ctx context.Context, mvn, name string, pom []byte, dir string) error {
+	work, err := os.MkdirTemp(filepath.Dir(dir), name+"-fetch-")
 	if err != nil {
-		return fmt.Errorf("no folder for Kafka's jars: %w", err)
+		return fmt.Errorf("no folder for the jars of %s: %w", name, err)
 	}
 	defer os.RemoveAll(work)
 	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pom, 0o644); err != nil {
@@ -95,8 +102,8 @@ func fetch(ctx context.Context, mvn, dir string) error {
 		"-DincludeScope=runtime", "-DoutputDirectory="+copied)
 	cmd.Dir = work
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("maven could not fetch the jars of Kafka: %w; run it in a folder with compose/kafka/pom.xml to see more:\n%s",
-			err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("maven could not fetch the jars of %s: %w; run it in a folder with compose/%s/pom.xml to see more:\n%s",
+			name, err, name, strings.TrimSpace(string(out)))
 	}
 	return os.Rename(copied, dir)
 }

@@ -20,6 +20,11 @@ func Start(context.Context, Config) (*Cluster, error) { return nil, errSystem }
 // Fetch refuses, as Start does.
 func Fetch(context.Context, *slog.Logger) error { return errSystem }
 
+// Programs refuses, as Start does.
+func Programs(context.Context, *slog.Logger, string, []byte) (java, jarFolder string, err error) {
+	return "", "", errSystem
+}
+
 // Brokers are the addresses for clients.
 func (c *Cluster) Brokers() []string { return nil }
 

@@ -72,6 +72,8 @@ var allowed = [][2]string{
 	{"internal/faults", "compose/kafka"},
 	{"compose/kafka", "internal/devstack"},
 	{"compose/kafka/start", "compose/kafka"},
+	{"compose/debezium", "compose/kafka"}, // for how jars are fetched
+	{"compose/debezium", "internal/devstack"},
 	{"internal/faults", "internal/audit"},
 	{"internal/faults", "internal/devstack"},
 	{"internal/faults", "internal/failpoint"},
@@ -80,6 +82,20 @@ var allowed = [][2]string{
 	{"internal/faults", "processor"},
 	{"internal/faults", "producer"},
 	{"internal/faults/run", "internal/faults"},
+
+	// Above everything too: it measures the roles as they are, on both sides of Kafka.
+	{"internal/bench", "cdc"},
+	{"internal/bench", "cdc/envelope"},
+	{"internal/bench", "cdc/postgres"},
+	{"internal/bench", "compose/debezium"},
+	{"internal/bench", "internal/capture"},
+	{"internal/bench", "internal/devstack"},
+	{"internal/bench", "internal/kafka"},
+	{"internal/bench", "internal/metrics"},
+	{"internal/bench", "internal/status"},
+	{"internal/bench", "processor"},
+	{"internal/bench", "producer"},
+	{"internal/bench", "ui"},
 
 	// What both sides share. A connection is refused by a name, as everything else is.
 	{"internal/status", "internal/kafka"},

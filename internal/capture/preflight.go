@@ -21,6 +21,9 @@ func Preflight(ctx context.Context, c Config) error {
 	if err := envelope.CheckPrefix(c.Prefix); err != nil {
 		return &cdc.Refusal{Name: "prefix_malformed", Problem: err.Error(), Remedy: "correct --prefix", Err: err}
 	}
+	if err := c.Limits.Check(); err != nil {
+		return err
+	}
 	e := &evidence{}
 	var err error
 	if e.server, err = postgres.Preflight(ctx, c.Source); err != nil {

@@ -55,7 +55,9 @@ func (r *role) moveReplaySlot(ctx context.Context, keeper *postgres.ReplayKeeper
 		return false, err
 	}
 	if slot == nil || slot.WALStatus == "lost" {
-		if err := keeper.Create(ctx); err != nil {
+		if err := keeper.Create(ctx); ctx.Err() != nil {
+			return false, nil
+		} else if err != nil {
 			r.Log.Warn("there is no replay slot, so a restored source could not be noticed", "slot", postgres.ReplaySlot(r.Source.Slot), "error", err)
 			return false, nil
 		}

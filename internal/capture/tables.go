@@ -28,6 +28,7 @@ type tables struct {
 	written  producer.Topology // as the session found it
 	topology producer.Topology // used by the stream's goroutine
 	ensured  map[string]bool   // topics that are there, as they should be
+	owners   map[string]string // of the topology's topics, as schema.table, by what other names must not be alike
 	known    map[uint32]bool   // tables met in this session, by OID; used by the stream's goroutine
 	met      atomic.Int64      // their number
 }
@@ -50,13 +51,16 @@ func openTables(ctx context.Context, r *role, client sarama.Client, p *kafka.Pro
 	}
 	r.Status.Text("source", monitor.Address())
 	r.Status.Text("postgres", monitor.Version())
-	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, written: topology, known: map[uint32]bool{}, ensured: map[string]bool{},
+	t := &tables{role: r, client: client, catalog: catalog, monitor: monitor, written: topology, known: map[uint32]bool{}, ensured: map[string]bool{}, owners: map[string]string{},
 		stream: envelope.Stream{Name: r.Prefix, Database: monitor.Database(), Version: r.Version, Epoch: epoch}}
 	if err := t.settle(ctx, p); err != nil {
 		t.close()
 		return nil, err
 	}
 	t.topology = t.written.Clone()
+	for topic, place := range t.topology.Topics {
+		t.owners[alike(topic)] = place.Schema + "." + place.Table
+	}
 	return t, nil
 }
 
@@ -160,10 +164,8 @@ func (t *tables) place(ctx context.Context, table *cdc.Table) (string, producer.
 		return "", producer.Place{}, false, &cdc.Refusal{Name: "topic_name_too_long", Problem: err.Error(), Remedy: "leave the table out of the publication", Err: err}
 	}
 	place, known := t.topology.Topics[topic]
-	for other, owner := range t.topology.Topics {
-		if alike(other) == alike(topic) && (owner.Schema != table.Schema || owner.Table != table.Name) {
-			return "", place, false, shared(topic, owner.Schema+"."+owner.Table, table.String())
-		}
+	if owner, taken := t.owners[alike(topic)]; taken && owner != table.String() {
+		return "", place, false, shared(topic, owner, table.String())
 	}
 	if !t.ensured[topic] {
 		partitions := t.role.Partitions
@@ -191,11 +193,16 @@ func (t *tables) place(ctx context.Context, table *cdc.Table) (string, producer.
 		return "", place, false, err
 	}
 	t.topology.Topics[topic] = place
-	return topic, place, true, t.joined(ctx)
+	t.owners[alike(topic)] = table.String()
+	return topic, place, true, t.joined(ctx, table)
 }
 
-// joined notes what the publication holds now that another table has come.
-func (t *tables) joined(ctx context.Context) error {
+// joined notes what the publication holds now that another table has come; all of it, so that a thousand new tables are not
+// looked up one by one.
+func (t *tables) joined(ctx context.Context, table *cdc.Table) error {
+	if _, noted := t.topology.Published.Tables[table.String()]; noted {
+		return nil
+	}
 	now, err := t.catalog.Publication(ctx, t.role.Source.Publication)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -21,9 +22,20 @@ const (
 
 // Context dials as net.Dialer does. It ends with the context.
 func Context(ctx context.Context, network, address string) (net.Conn, error) {
+	return Buffered(ctx, network, address, 0)
+}
+
+// Buffered is Context with a receive buffer of some bytes, which the other side sees from the first packet on; 0 leaves it to
+// the kernel. Only Linux does it.
+func Buffered(ctx context.Context, network, address string, receive int) (net.Conn, error) {
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: probeAfter, Interval: probeEvery, Count: probes},
-		ControlContext:  limitSilence,
+		ControlContext: func(_ context.Context, network, _ string, c syscall.RawConn) error {
+			if !strings.HasPrefix(network, "tcp") {
+				return nil
+			}
+			return setOptions(c, receive)
+		},
 	}
 	return d.DialContext(ctx, network, address)
 }

@@ -1,9 +1,7 @@
 package dial
 
 import (
-	"context"
 	"errors"
-	"strings"
 	"syscall"
 )
 
@@ -11,13 +9,14 @@ import (
 // syscall does not name it.
 const tcpUserTimeout = 18
 
-func limitSilence(_ context.Context, network, _ string, c syscall.RawConn) error {
-	if !strings.HasPrefix(network, "tcp") {
-		return nil
-	}
+// setOptions limits the silence of a socket that is not connected yet, and sets its receive buffer, if any is asked for.
+func setOptions(c syscall.RawConn, receive int) error {
 	var set error
 	err := c.Control(func(fd uintptr) {
 		set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(SilenceLimit.Milliseconds()))
+		if receive > 0 && set == nil {
+			set = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receive)
+		}
 	})
 	return errors.Join(err, set)
 }

@@ -24,6 +24,9 @@ type Config struct {
 	// TransactionTimeout is after what time the broker aborts an open transaction; zero means DefaultTransactionTimeout.
 	TransactionTimeout time.Duration
 
+	// Compression of what is written: none, gzip, snappy, lz4 or zstd; empty means lz4.
+	Compression string
+
 	// Dial opens the network connection below TLS; nil means the default dialer, which notices a half-open connection.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -60,7 +63,7 @@ func (c Config) Sarama() *sarama.Config {
 	s.Metadata.Retry.Backoff = 100 * time.Millisecond
 
 	s.Producer.RequiredAcks = sarama.WaitForAll
-	s.Producer.Compression = sarama.CompressionLZ4 // JSON shrinks to a fraction, at little cost
+	s.Producer.Compression = c.compression()
 	s.Producer.MaxMessageBytes = MaxRecordBytes
 	s.Producer.Partitioner = sarama.NewManualPartitioner
 	s.Producer.Return.Successes = true
@@ -78,6 +81,15 @@ func (c Config) Sarama() *sarama.Config {
 	return s
 }
 
+// compression is the one chosen, or lz4: JSON shrinks to a fraction, at little cost (docs/benchmarks.md).
+func (c Config) compression() sarama.CompressionCodec {
+	codec := sarama.CompressionLZ4
+	if c.Compression != "" {
+		_ = codec.UnmarshalText([]byte(c.Compression)) // check refuses what it does not know
+	}
+	return codec
+}
+
 func init() {
 	// One fetch may hold one batch of every partition of a broker.
 	sarama.MaxResponseSize = 512 << 20
@@ -91,6 +103,10 @@ func (c Config) check() error {
 	if t := c.transactionTimeout(); t < minTransactionTimeout || t > maxTransactionTimeout {
 		return &cdc.Refusal{Name: "transaction_timeout_malformed", Remedy: "choose another --transaction-timeout",
 			Problem: fmt.Sprintf("the transaction timeout %s is not between %s and %s", t, minTransactionTimeout, maxTransactionTimeout)}
+	}
+	if err := new(sarama.CompressionCodec).UnmarshalText([]byte(c.Compression)); c.Compression != "" && err != nil {
+		return &cdc.Refusal{Name: "compression_malformed", Problem: fmt.Sprintf("there is no compression %q", c.Compression),
+			Remedy: "choose none, gzip, snappy, lz4 or zstd"}
 	}
 	if err := c.SASL.check(); err != nil {
 		return err
