@@ -29,7 +29,7 @@
 //
 // # Inside
 //
-// The sequencer (chain.go, order.go, due.go, queue.go) and the fold (fold.go, window.go, scan.go, result.go) are pure: no
+// The sequencer (chain.go, order.go, due.go, queue.go) and the fold (fold.go, window.go, scan.go, exact.go, result.go) are pure: no
 // Kafka, no clock, no goroutine. The files around them do the input and output.
 //
 // What has bitten: a broker answers the requests of one connection in turn, so the fetches have a connection of their

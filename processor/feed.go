@@ -23,6 +23,8 @@ type source struct {
 	room     chan struct{} // told when there is room again
 	next     int64         // the offset after the last record read; the feeder's own
 	most     int           // bytes of a burst; likewise
+	burst    []record      // room for one; likewise
+	bytes    arena         // likewise
 
 	paused bool
 }
@@ -34,6 +36,10 @@ func (s *source) filled(bytes, limit int) (full bool) {
 	if bytes >= limit/2 && !s.paused {
 		s.paused = true
 		s.consumer.Pause()
+		select {
+		case <-s.room: // of an earlier time
+		default:
+		}
 	}
 	return bytes >= limit-limit/4 // a burst fits into the rest
 }
@@ -64,7 +70,7 @@ func (r *Reader) feed(s *source, pass func([]*sarama.ConsumerMessage) (full bool
 		for range s.consumer.Messages() { // until sarama has let go of the partition
 		}
 	}()
-	burst := make([]*sarama.ConsumerMessage, 0, burstRecords)
+	var burst []*sarama.ConsumerMessage // few partitions ever fill one
 	for {
 		select {
 		case <-r.ctx.Done():
@@ -128,15 +134,17 @@ func gather(burst []*sarama.ConsumerMessage, from <-chan *sarama.ConsumerMessage
 func sizeOf(m *sarama.ConsumerMessage) int { return len(m.Key) + len(m.Value) + recordOverhead }
 
 // push passes event records on.
-func (r *Reader) push(s *source, p *partition, burst []*sarama.ConsumerMessage, records []record, bytes *arena) (full bool, err error) {
+func (r *Reader) push(s *source, p *partition, burst []*sarama.ConsumerMessage) (full bool, err error) {
+	records := s.burst[:0]
 	for _, m := range burst {
 		seq, position, unread := readHeaders(m.Headers)
 		if unread != nil {
 			err = p.violation(ErrRecord, m.Offset, "an event of LiveDB", "another record: "+unread.Error())
 			break
 		}
-		records = append(records, record{seq, position, m.Offset, bytes.copy(m.Key), bytes.copy(m.Value)})
+		records = append(records, record{seq, position, m.Offset, s.bytes.copy(m.Key), s.bytes.copy(m.Value)})
 	}
+	s.burst = records
 	defer clear(records)
 
 	r.mu.Lock()
@@ -223,10 +231,17 @@ func (r *Reader) fail(err error) {
 	r.wakeNext()
 }
 
-// arena copies bytes into small blocks. Without it a waiting record would hold on to the whole fetch it came with.
-type arena struct{ free []byte }
+// arena copies bytes into small blocks. Without it a waiting record would hold on to the whole fetch it came with. The
+// first blocks are smaller still, for there may be thousands of partitions with a record now and then.
+type arena struct {
+	free  []byte
+	block int // size of the last one
+}
 
-const arenaBlock = 16 << 10
+const (
+	firstBlock = 1 << 10
+	arenaBlock = 16 << 10
+)
 
 func (a *arena) copy(b []byte) []byte {
 	switch {
@@ -235,7 +250,8 @@ func (a *arena) copy(b []byte) []byte {
 	case len(b) > arenaBlock/4:
 		return append(make([]byte, 0, len(b)), b...)
 	case len(b) > len(a.free):
-		a.free = make([]byte, arenaBlock)
+		a.block = min(max(2*a.block, firstBlock, len(b)), arenaBlock)
+		a.free = make([]byte, a.block)
 	}
 	n := copy(a.free, b)
 	c := a.free[:n:n]

@@ -1,12 +1,10 @@
 package processor
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/shopspring/decimal"
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
@@ -18,6 +16,8 @@ type fold struct {
 	view    View
 	tumble  int      // index of the group that is a window, -1 if none is
 	names   [][]byte // of the groups, as "status":
+	fields  [][]byte // of the aggregates, likewise; and of the nulls of each
+	nulls   [][]byte
 	columns []string // the table's that are needed: the groups', then the sums'
 	before  row
 	after   row
@@ -58,7 +58,7 @@ type group struct {
 
 // sum is the sum of a column over a group.
 type sum struct {
-	total decimal.Decimal
+	total exact
 	nulls int64 // rows without a value
 }
 
@@ -78,6 +78,8 @@ func newFold(v View) *fold {
 		}
 	}
 	for _, a := range v.Aggregates {
+		f.fields = append(f.fields, appendName(nil, a.As))
+		f.nulls = append(f.nulls, appendName(nil, nullsName(a)))
 		if a.Func == Sum {
 			f.columns = append(f.columns, a.Column)
 		}
@@ -116,25 +118,37 @@ func (f *fold) apply(item *Item) error {
 	return err
 }
 
-// read finds op and the needed columns in an envelope.
+// read finds op and the needed columns in an envelope. Of one as LiveDB writes it only rows and end are looked at.
 func (f *fold) read(value []byte) (op cdc.Op, err error) {
 	clear(f.before)
 	clear(f.after)
+	if bytes.HasPrefix(value, beforeRows) {
+		op = envelope.LastOp(value)
+	}
+	ours := op != 0
 	for o := (object{data: value}); ; {
-		key, value, more, err := o.next()
+		key, more, err := o.member()
 		if err != nil || !more {
 			return op, err
 		}
 		switch string(key) {
 		case "before":
-			err = f.readRow(f.before, value)
+			err = f.readRow(f.before, &o)
 		case "after":
-			err = f.readRow(f.after, value)
-		case "op":
-			if len(value) != 3 {
-				return 0, errJSON
+			err = f.readRow(f.after, &o)
+			if ours && err == nil && bytes.HasPrefix(o.data[o.at:], afterRows) {
+				return op, nil
 			}
-			op = cdc.Op(value[1])
+		case "op":
+			var letter []byte
+			if letter, err = o.value(); err == nil && len(letter) != 3 {
+				err = errJSON
+			}
+			if err == nil {
+				op = cdc.Op(letter[1])
+			}
+		default:
+			_, err = o.value()
 		}
 		if err != nil {
 			return 0, err
@@ -142,17 +156,32 @@ func (f *fold) read(value []byte) (op cdc.Op, err error) {
 	}
 }
 
+// What stands before and after the rows of an envelope that LiveDB wrote.
+var (
+	beforeRows = []byte(`{"before":`)
+	afterRows  = []byte(`,"source":{"version":"`)
+)
+
 // unavailable stands for a large column that an update did not touch. With a full replica identity it never does.
 const unavailable = `"__debezium_unavailable_value"`
 
-func (f *fold) readRow(r row, value []byte) error {
-	if string(value) == "null" {
+// readRow reads the row that the walk has come to.
+func (f *fold) readRow(r row, o *object) error {
+	inner := object{data: o.data[o.at:]}
+	if bytes.HasPrefix(inner.data, []byte("null")) {
+		if value, err := o.value(); err != nil || len(value) != len("null") {
+			return errJSON
+		}
 		return nil
 	}
-	for o := (object{data: value}); ; {
-		key, value, more, err := o.next()
-		if err != nil || !more {
+	for {
+		key, value, more, err := inner.next()
+		if err != nil {
 			return err
+		}
+		if !more {
+			o.at += inner.at + 1
+			return nil
 		}
 		for i, name := range f.columns {
 			if string(key) == name && string(value) != unavailable {
@@ -201,7 +230,7 @@ func (f *fold) change(item *Item, r row, by int64) (late bool, err error) {
 	}
 	for i := range g.sums {
 		if g.sums[i].nulls == g.rows {
-			g.sums[i].total = decimal.Zero // in every digit, as after load
+			g.sums[i].total = exact{} // in every digit, as after load
 		}
 	}
 	g.position, g.seq, g.epoch = item.Position, item.Seq, item.Tx.Epoch
@@ -255,18 +284,15 @@ func (s *sum) add(value []byte, by int64) error {
 		s.nulls += by
 		return nil
 	}
+	return s.total.add(unquoted(value), by)
+}
+
+// unquoted takes the quotes off a number, if it has any.
+func unquoted(value []byte) []byte {
 	if value[0] == '"' {
-		value = value[1 : len(value)-1]
+		return value[1 : len(value)-1]
 	}
-	d, err := decimal.NewFromString(string(value))
-	if err != nil {
-		return errors.New(string(value))
-	}
-	if by < 0 {
-		d = d.Neg()
-	}
-	s.total = s.total.Add(d)
-	return nil
+	return value
 }
 
 // truncate clears the view if the event truncates its table.

@@ -104,10 +104,8 @@ func (r *Reader) tryTopic(name string) error {
 	for i, p := range r.order.add(name, begins).partitions {
 		s := &source{topic: name, number: int32(i), consumer: consumers[i], room: make(chan struct{}, 1)}
 		r.sources = append(r.sources, s)
-		burst := make([]record, 0, burstRecords)
-		var bytes arena
 		r.feeders.Go(func() {
-			r.feed(s, func(m []*sarama.ConsumerMessage) (bool, error) { return r.push(s, p, m, burst, &bytes) })
+			r.feed(s, func(m []*sarama.ConsumerMessage) (bool, error) { return r.push(s, p, m) })
 		})
 	}
 	r.wakeNext()

@@ -29,6 +29,7 @@ type sequencer struct {
 	dense    bool                       // it has no events of other topics
 	complete bool                       // it is not dense, and all that is left of it is here
 	seqs     []uint64                   // room for check
+	used     []bool                     // room for announce
 	open     bool                       // Begin was delivered and End was not
 	tx       Transaction
 	next     uint64       // the least seq that may come now
@@ -52,6 +53,7 @@ type place struct {
 // announced is a transaction record in the queue.
 type announced struct {
 	topics  []string
+	known   []*topic // by their index, once they were looked up
 	entries []envelope.TransactionEntry
 	skipped int // entries before these
 	offset  int64
@@ -103,16 +105,16 @@ func (s *sequencer) announce(r *envelope.TransactionRecord, offset int64, size i
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	used := make([]bool, len(r.Topics))
+	s.used = append(s.used[:0], make([]bool, len(r.Topics))...)
 	for i := range entries {
 		for _, c := range entries[i].Counts {
-			if name := r.Topics[c.Topic]; !used[c.Topic] && s.topics[name] == nil && s.choice.has(name) {
+			if name := r.Topics[c.Topic]; !s.used[c.Topic] && s.topics[name] == nil && s.choice.has(name) {
 				unknown = append(unknown, name)
 			}
-			used[c.Topic] = true
+			s.used[c.Topic] = true
 		}
 	}
-	s.queue.push(announced{r.Topics, entries, len(r.Entries) - len(entries), offset, size})
+	s.queue.push(announced{r.Topics, make([]*topic, len(r.Topics)), entries, len(r.Entries) - len(entries), offset, size})
 	s.bytes += size
 	return unknown, nil
 }
@@ -229,17 +231,20 @@ func (s *sequencer) take() bool {
 	e := &a.entries[s.entry]
 	s.counted = s.counted[:0]
 	for _, c := range e.Counts {
-		name := a.topics[c.Topic]
-		t := s.topics[name]
+		t := a.known[c.Topic]
+		if t == nil {
+			t = s.topics[a.topics[c.Topic]]
+			a.known[c.Topic] = t
+		}
 		switch {
 		case t != nil:
 			s.counted = append(s.counted, t)
-		case s.choice.has(name):
+		case s.choice.has(a.topics[c.Topic]):
 			return false
 		}
 	}
 	for _, c := range e.Counts {
-		if t := s.topics[a.topics[c.Topic]]; t != nil {
+		if t := a.known[c.Topic]; t != nil {
 			t.left += c.Events
 			s.left += c.Events
 		}

@@ -19,7 +19,7 @@ func (f *fold) results(yield func(key string, value []byte)) {
 		switch {
 		case g.rows > 0:
 			g.written = true
-			yield(g.key, f.appendResult(nil, g))
+			yield(g.key, f.appendResult(make([]byte, 0, resultRoom), g))
 		case g.written:
 			g.written = false
 			yield(g.key, nil)
@@ -41,12 +41,15 @@ func (f *fold) repeat() {
 	}
 }
 
+// resultRoom is what the result of some few aggregates takes, in bytes.
+const resultRoom = 160
+
 // appendResult writes {"orders":3,"revenue":"12.50","position":"16/B374D848:7","seq":1041,"epoch":1}.
 func (f *fold) appendResult(b []byte, g *group) []byte {
 	b = append(b, '{')
 	sums := g.sums
-	for _, a := range f.view.Aggregates {
-		b = appendName(b, a.As)
+	for i, a := range f.view.Aggregates {
+		b = append(b, f.fields[i]...)
 		if a.Func == Count {
 			b = append(strconv.AppendInt(b, g.rows, 10), ',')
 			continue
@@ -57,15 +60,15 @@ func (f *fold) appendResult(b []byte, g *group) []byte {
 			b = append(b, "null,"...)
 		} else {
 			b = append(b, '"')
-			b = append(b, s.total.StringFixed(max(0, -s.total.Exponent()))...)
+			b = s.total.append(b)
 			b = append(b, `",`...)
 		}
 		if s.nulls > 0 {
-			b = appendName(b, nullsName(a))
+			b = append(b, f.nulls[i]...)
 			b = append(strconv.AppendInt(b, s.nulls, 10), ',')
 		}
 	}
-	b = append(append(append(b, `"position":"`...), g.position.String()...), `","seq":`...)
+	b = append(g.position.Append(append(b, `"position":"`...)), `","seq":`...)
 	b = append(strconv.AppendUint(b, g.seq, 10), `,"epoch":`...)
 	return append(strconv.AppendUint(b, uint64(g.epoch), 10), '}')
 }
@@ -124,7 +127,7 @@ func (s *sum) load(total, nulls []byte) (err error) {
 	if string(total) == "null" {
 		return nil
 	}
-	return json.Unmarshal(total, &s.total)
+	return s.total.add(unquoted(total), 1)
 }
 
 // windowOf finds the window that a result's key names.

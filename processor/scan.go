@@ -18,33 +18,38 @@ type object struct {
 
 // next returns the next member, its key unquoted and its value as it stands, or false after the last.
 func (o *object) next() (key, value []byte, more bool, err error) {
+	if key, more, err = o.member(); err == nil && more {
+		value, err = o.value()
+	}
+	return key, value, more && err == nil, err
+}
+
+// member goes to the value of the next member and returns its key, unquoted, or false after the last.
+func (o *object) member() (key []byte, more bool, err error) {
 	switch c := o.skipSpace(); {
 	case o.at == 0 && c == '{':
 		o.at++
 		if o.skipSpace() == '}' {
-			return nil, nil, false, nil
+			return nil, false, nil
 		}
 	case o.at > 0 && c == ',':
 		o.at++
 	case o.at > 0 && c == '}':
-		return nil, nil, false, nil
+		return nil, false, nil
 	default:
-		return nil, nil, false, errJSON
+		return nil, false, errJSON
 	}
 	if o.skipSpace() != '"' {
-		return nil, nil, false, errJSON
+		return nil, false, errJSON
 	}
 	key, err = o.value()
 	if err != nil || o.skipSpace() != ':' {
-		return nil, nil, false, errJSON
+		return nil, false, errJSON
 	}
 	o.at++
 	o.skipSpace()
-	if value, err = o.value(); err != nil {
-		return nil, nil, false, err
-	}
 	key, err = unquote(key)
-	return key, value, true, err
+	return key, err == nil, err
 }
 
 // skipSpace returns the byte that follows white space, 0 at the end.
@@ -61,40 +66,64 @@ func (o *object) skipSpace() byte {
 
 // value passes over one value and returns it.
 func (o *object) value() ([]byte, error) {
-	start, depth := o.at, 0
-	for o.at < len(o.data) {
-		switch c := o.data[o.at]; c {
+	start, ok := o.at, o.at < len(o.data)
+	if ok {
+		switch o.data[start] {
 		case '"':
-			if !o.skipString() {
-				return nil, errJSON
-			}
+			ok = o.skipString()
 		case '{', '[':
-			depth++
-			o.at++
-			continue
-		case '}', ']':
-			depth--
-			o.at++
-		case ',', ':', ' ', '\t', '\n', '\r':
-			if depth == 0 {
-				return nil, errJSON
-			}
-			o.at++
+			ok = o.skipNested()
 		default:
 			o.skipLiteral()
-		}
-		if depth <= 0 {
-			break
+			ok = o.at > start
 		}
 	}
-	if depth != 0 || o.at == start {
+	if !ok {
 		return nil, errJSON
 	}
 	return o.data[start:o.at], nil
 }
 
+// skipNested passes over an object or array and reports whether it ends.
+func (o *object) skipNested() bool {
+	for depth := 0; o.at < len(o.data); {
+		switch o.data[o.at] {
+		case '"':
+			if !o.skipString() {
+				return false
+			}
+		case '{', '[':
+			depth++
+			o.at++
+		case '}', ']':
+			depth--
+			o.at++
+			if depth == 0 {
+				return true
+			}
+		case ',', ':', ' ', '\t', '\n', '\r':
+			o.at++
+		default:
+			o.skipLiteral()
+		}
+	}
+	return false
+}
+
+// shortString is the length up to which a look at each byte is cheaper than a search.
+const shortString = 24
+
 // skipString passes over a string and reports whether it ends.
 func (o *object) skipString() bool {
+	for i, c := range o.data[o.at+1 : min(o.at+1+shortString, len(o.data))] {
+		if c == '"' {
+			o.at += i + 2
+			return true
+		}
+		if c == '\\' {
+			break
+		}
+	}
 	for at := o.at + 1; ; {
 		quote := bytes.IndexByte(o.data[at:], '"')
 		if quote < 0 {

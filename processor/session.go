@@ -23,6 +23,7 @@ type session struct {
 	config Config
 	topics envelope.Topics
 	table  string // the view's topic of events
+	clear  string // the topic of truncates
 	view   string // the topic of its results
 	place  string // the topic of its state
 	totals *totals
@@ -59,7 +60,7 @@ func openSession(ctx context.Context, c Config, totals *totals) (s *session, err
 	if s.client, err = kafka.Connect(ctx, c.Kafka); err != nil {
 		return s, err
 	}
-	s.view, s.place = s.topics.View(c.View.Name), s.topics.State(c.View.Name)
+	s.view, s.place, s.clear = s.topics.View(c.View.Name), s.topics.State(c.View.Name), s.topics.Truncate()
 	err = kafka.EnsureTopics(ctx, s.client,
 		kafka.Topic{Name: s.view, Partitions: 1, Compacted: true, RetentionBytes: c.RetentionBytes},
 		kafka.Topic{Name: s.place, Partitions: 1, Compacted: true, RetentionBytes: c.RetentionBytes / 8})
@@ -143,7 +144,7 @@ func (s *session) take(item *Item) error {
 		switch item.Topic {
 		case s.table:
 			return s.fold.apply(item)
-		case s.topics.Truncate():
+		case s.clear:
 			return s.fold.truncate(item)
 		}
 	case End:

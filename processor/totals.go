@@ -14,6 +14,8 @@ import (
 type totals struct {
 	config  Config
 	records map[string]prometheus.Counter // by topic
+	topic   string                        // of the last event, with its counter
+	counter prometheus.Counter
 
 	events, transactions, groups, late, seq atomic.Uint64
 
@@ -40,12 +42,14 @@ func newTotals(c Config) *totals {
 // event counts an event that was read.
 func (t *totals) event(topic string) {
 	t.events.Add(1)
-	counter := t.records[topic]
-	if counter == nil {
-		counter = t.config.Metrics.Records.WithLabelValues(topic)
-		t.records[topic] = counter
+	if t.topic != topic {
+		t.topic, t.counter = topic, t.records[topic]
+		if t.counter == nil {
+			t.counter = t.config.Metrics.Records.WithLabelValues(topic)
+			t.records[topic] = t.counter
+		}
 	}
-	counter.Inc()
+	t.counter.Inc()
 }
 
 // restored takes over what an earlier session, or instance, wrote.

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"math"
@@ -107,10 +108,29 @@ func readDigits(text []byte, n *int) bool {
 
 // appendTime writes a time as parseTime reads it.
 func appendTime(b []byte, at int64, zoned bool) []byte {
+	t := time.UnixMicro(at).UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
 	b = append(b, '"')
-	b = time.UnixMicro(at).UTC().AppendFormat(b, "2006-01-02T15:04:05.999999")
+	if year < 0 || year > 9999 { // a window may begin a little before the year 0
+		b = t.AppendFormat(b, "2006-01-02T15:04:05")
+	} else {
+		b = append(appendTwo(appendTwo(b, year/100), year%100), '-')
+		b = append(appendTwo(b, int(month)), '-')
+		b = append(appendTwo(b, day), 'T')
+		b = append(appendTwo(b, hour), ':')
+		b = append(appendTwo(b, minute), ':')
+		b = appendTwo(b, second)
+	}
+	if micros := t.Nanosecond() / 1000; micros > 0 {
+		b = appendTwo(appendTwo(appendTwo(append(b, '.'), micros/10000), micros/100%100), micros%100)
+		b = bytes.TrimRight(b, "0")
+	}
 	if zoned {
 		b = append(b, 'Z')
 	}
 	return append(b, '"')
 }
+
+// appendTwo writes a number below 100 with two digits.
+func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,23 +54,19 @@ const (
 	whyRestart   = "restart"   // the stream began again: its numbers are new
 )
 
-// newEntry copies what the ring keeps of an event.
+// newEntry makes what the ring keeps of an event. Key and value are the reader's: it has copied them into small blocks.
 func newEntry(prefix string, i *processor.Item) *entry {
 	e := &entry{
 		epoch: i.Tx.Epoch, seq: i.Seq, position: i.Position, xid: i.Tx.XID, commit: i.Tx.Time,
 		topic: i.Topic, partition: i.Partition, offset: i.Offset,
-		op: opOf(i.Value), table: tableOf(prefix, i.Topic, i.Value),
+		op: opOf(i.Value), table: tableOf(prefix, i.Topic, i.Value), key: i.Key,
 	}
-	// One allocation for both, and no reference into the client's receive buffer, which is much larger.
-	own := make([]byte, 0, len(i.Key)+min(len(i.Value), largeValue))
-	own = append(own, i.Key...)
-	e.key = own[:len(i.Key):len(i.Key)]
 	if len(i.Value) > largeValue {
 		row := e.encode(i.Value)
 		e.row.Store(&row)
 		return e
 	}
-	e.value = append(own, i.Value...)[len(i.Key):]
+	e.value = i.Value
 	return e
 }
 
@@ -90,12 +87,10 @@ func (e *entry) size() int {
 	return n
 }
 
-// opOf finds the operation without parsing: the envelope ends with op and three numbers, so the last "op" outside of
-// them is its own. Anything else is left to the full parse.
+// opOf finds the operation, as a rule without parsing.
 func opOf(value []byte) cdc.Op {
-	const name = `"op":"`
-	if i := bytes.LastIndex(value, []byte(name)); i >= 0 && i+len(name)+1 < len(value) && value[i+len(name)+1] == '"' {
-		return cdc.Op(value[i+len(name)])
+	if op := envelope.LastOp(value); op != 0 {
+		return op
 	}
 	if e, err := envelope.ParseEvent(value); err == nil {
 		return e.Kind()
@@ -105,16 +100,16 @@ func opOf(value []byte) cdc.Op {
 
 // tableOf returns schema.table. Only events that share a topic across tables are parsed for it.
 func tableOf(prefix, topic string, value []byte) string {
-	topics := envelope.Topics(prefix)
-	if topic == topics.Truncate() || topic == topics.Message() {
+	if len(topic) <= len(prefix)+1 {
+		return topic
+	}
+	table := topic[len(prefix)+1:]
+	if strings.IndexByte(table, '.') < 0 { // truncate or message
 		if e, err := envelope.ParseEvent(value); err == nil && e.Source.Table != "" {
 			return e.Source.Schema + "." + e.Source.Table
 		}
 	}
-	if len(topic) > len(prefix)+1 {
-		return topic[len(prefix)+1:]
-	}
-	return topic
+	return table
 }
 
 // rowJSON is an event as the page gets it. Rows travel as text, not as objects: the page parses only what it draws,

@@ -174,6 +174,8 @@ const maxTopics = 500
 type counter struct {
 	mu     sync.Mutex
 	topics map[string]*topicCount
+	name   string // of the last event's topic, with its count; nil for one that is not counted by itself
+	topic  *topicCount
 	sum    [ticksPerSecond]counts
 	at     int
 	total  counts
@@ -196,16 +198,23 @@ func (c *counter) event(topic, table string, bytes int) {
 	c.sum[c.at].bytes += uint64(bytes)
 	c.total.events++
 	c.total.bytes += uint64(bytes)
+	if c.name != topic {
+		c.name, c.topic = topic, c.find(topic, table)
+	}
+	if t := c.topic; t != nil {
+		t.events++
+		t.slots[c.at]++
+	}
+}
+
+// find returns a topic's count, which begins with its first event, or nil beyond the bound.
+func (c *counter) find(topic, table string) *topicCount {
 	t := c.topics[topic]
-	if t == nil {
-		if len(c.topics) == maxTopics {
-			return
-		}
+	if t == nil && len(c.topics) < maxTopics {
 		t = &topicCount{table: table}
 		c.topics[topic] = t
 	}
-	t.events++
-	t.slots[c.at]++
+	return t
 }
 
 func (c *counter) transaction() {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/internal/status"
 	"github.com/livedb/livedb/processor"
 )
@@ -308,17 +307,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-func BenchmarkEvent(b *testing.B) {
-	m := newModel("livedb", nil)
-	i := item(1, "c", "orders")
-	b.ReportAllocs()
-	for n := range b.N {
-		i.Seq = uint64(n + 1)
-		i.Position = cdc.Position{Commit: cdc.CommitLSN(n), Index: 1}
-		m.event(i, false, noon)
-	}
-}
-
+// BenchmarkRow is what an event costs when the first page looks at it.
 func BenchmarkRow(b *testing.B) {
 	i := item(1, "c", "orders")
 	e := newEntry("livedb", i)

@@ -144,6 +144,9 @@ func TestTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.put("open")
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	w.reopen()
 	w.holds("committed")
 }

@@ -122,6 +122,9 @@ func TestATransactionThatStaysOpenIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Send(&sarama.ProducerMessage{Topic: topic, Partition: 0, Value: sarama.StringEncoder("never committed")})
+	if err := p.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	for {
 		scan, err := kafka.OpenScan(s.client, topic, 0, sarama.OffsetOldest)
 		if err != nil {

@@ -25,6 +25,9 @@ func TestAnAbandonedProducerCommitsNoPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Send(&sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder("a"), Value: sarama.StringEncoder("2")})
+	if err := first.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	first.Abandon()
 	first.Send(&sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder("b"), Value: sarama.StringEncoder("2")})
 	if err := first.Commit(); err == nil {

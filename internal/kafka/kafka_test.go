@@ -72,6 +72,9 @@ func TestReadCompactedIsTheTruthAfterTakingOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Send(&sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder("a"), Value: sarama.StringEncoder("never committed")})
+	if err := first.Flush(); err != nil {
+		t.Fatal(err)
+	}
 
 	second := open(t, c, topic)
 	got, err := kafka.ReadCompacted(t.Context(), client, second, topic)
