@@ -27,7 +27,7 @@ type Limits struct {
 
 // Defaults of Limits.
 const (
-	DefaultLinger = 10 * time.Millisecond
+	DefaultLinger = 5 * time.Millisecond
 	DefaultBytes  = 2 << 20
 	DefaultEvents = 10_000
 

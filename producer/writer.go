@@ -58,8 +58,8 @@ type Writer struct {
 func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, topology Topology, limits Limits, m *metrics.CDC, progress *Progress) *Writer {
 	w := &Writer{assembler: a, producer: p, topics: topics, topology: topology, limits: limits.orDefault(), metrics: m, progress: progress, counters: map[counted]prometheus.Counter{},
 		free: make(chan *Batch, batches), freed: make(chan struct{}, 1), queue: make(chan *Batch, batches), done: make(chan struct{}), heartbeat: time.Now()}
-	for range batches {
-		w.free <- &Batch{}
+	for range batches { // with room for all: to grow to it would leave as much behind
+		w.free <- &Batch{arena: make([]byte, 0, w.limits.Bytes+w.limits.Bytes/8)}
 	}
 	w.durable.Store(uint64(a.done.AckedUpto))
 	w.next()

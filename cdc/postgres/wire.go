@@ -156,7 +156,7 @@ type pace struct {
 
 const (
 	paceWait   = 3 * time.Millisecond
-	paceLittle = 16 << 10 // a read that brought as much may be repeated at once: the sender keeps up with us
+	paceLittle = 24 << 10 // a read that brought as much may be repeated at once: the sender keeps up with us
 
 	// A quiet stream becomes busy with paceReads reads within paceReads milliseconds, each of little.
 	paceReads = 8
