@@ -21,9 +21,6 @@ import (
 	"github.com/livedb/livedb/internal/status"
 )
 
-// takeovers are tested but under the race detector.
-var takeovers = true
-
 func TestRunKeepsTheViewThroughStopsAndTakeovers(t *testing.T) {
 	t.Parallel()
 	for retention, trimming := range map[int64]string{0: "3600000", 64 << 10: "20"} { // how often, in milliseconds
@@ -40,7 +37,7 @@ func TestRunKeepsTheViewThroughStopsAndTakeovers(t *testing.T) {
 			stop, _ := s.process(c)
 			for range 4 {
 				time.Sleep(time.Duration(100+rng.IntN(400)) * time.Millisecond) // anywhere, the start included
-				old, takeover := stop, takeovers && rng.IntN(2) == 0
+				old, takeover := stop, rng.IntN(2) == 0
 				if takeover {
 					stop, _ = s.process(c) // fences the old one, which is in the midst of its work
 					time.Sleep(300 * time.Millisecond)
@@ -70,9 +67,6 @@ func TestRunKeepsTheViewThroughStopsAndTakeovers(t *testing.T) {
 }
 
 func TestRunStopsWhenAnotherTakesOver(t *testing.T) {
-	if !takeovers {
-		t.Skip("no takeovers")
-	}
 	s := newShop(t)
 	c := s.processor()
 	s.trade(5)

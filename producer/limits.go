@@ -9,7 +9,7 @@ import (
 
 // Limits bound what one Kafka transaction holds. The zero value of a field means its default.
 type Limits struct {
-	Linger time.Duration // from a batch's first event to its commit, when Kafka keeps up
+	Linger time.Duration // from a batch's first event to its commit, when Kafka keeps up; up to 4 times that while events pour in
 	Bytes  int           // of keys, values and headers; exceeded by at most one change
 	Events int           // exceeded by at most one change
 

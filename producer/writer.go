@@ -20,6 +20,8 @@ import (
 const (
 	// batches in turn: one is filled, one is written, one waits or is the spare of a split.
 	batches = 3
+	// fastEvents within Limits.Linger, 100,000 a second with its default, let a batch gather fastLinger times as long.
+	fastEvents, fastLinger = 500, 4
 	// heartbeatWanted is the heartbeat when the source asks for one, as it does before it shuts down.
 	heartbeatWanted = 250 * time.Millisecond
 )
@@ -137,7 +139,7 @@ func (w *Writer) Tick(now time.Time) error {
 // Alarm implements the stream's handler.
 func (w *Writer) Alarm() time.Time {
 	if w.batch != nil && !w.assembler.open && !w.batch.empty() {
-		alarm := w.batch.first.Add(w.limits.Linger)
+		alarm := w.batch.first.Add(w.linger())
 		if len(w.queue) > 0 { // Kafka is behind: look again soon, and let the batch grow meanwhile
 			alarm = time.Now().Add(time.Millisecond)
 		}
@@ -184,7 +186,16 @@ func (w *Writer) over() bool {
 }
 
 func (w *Writer) due(now time.Time) bool {
-	return !w.batch.empty() && now.Sub(w.batch.first) >= w.limits.Linger
+	return !w.batch.empty() && now.Sub(w.batch.first) >= w.linger()
+}
+
+// linger is how long the batch may gather. One that fills fast may for longer: most of what a small commit costs would come
+// several times, while at such a rate, which is that of catching up, the longer wait is not seen.
+func (w *Writer) linger() time.Duration {
+	if len(w.batch.records) >= fastEvents {
+		return fastLinger * w.limits.Linger
+	}
+	return w.limits.Linger
 }
 
 // split hands over a batch that is over a limit; Full has set the spare aside for what follows.
