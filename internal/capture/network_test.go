@@ -53,10 +53,10 @@ func TestTheStreamSurvivesTheNetwork(t *testing.T) {
 	}
 }
 
-// sarama sends a request again when its connection breaks, and the first copy may still be on its way (KAFKA-17754). A late
-// EndTxn would commit the first half of the transaction that it meets. Each start of a stream ends several transactions
-// before the first with events: the late copy is of each of them in turn. The commit of the topology was once forgotten, and
-// the first events came twice.
+// A request whose connection broke may still be on its way. A late EndTxn would commit the first half of the transaction that
+// it meets (KAFKA-17754), so what sent one must be fenced before the next begins. Each start of a stream ends several
+// transactions before the first with events: the late copy is of each of them in turn. While it was sent twice, and the commit
+// of the topology was forgotten, the first events came twice.
 func TestALateRequestMeetsNoLaterTransaction(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -15,6 +15,9 @@ import (
 const (
 	commitTimeout = 60 * time.Second // for each step of a transaction
 	fenceTimeout  = 60 * time.Second // for InitProducerID, which waits for the older transaction's end
+	// idleLimit is after what time without a transaction the connections are made anew: brokers close theirs after ten minutes,
+	// balancers before them after four or six, and a request that meets such an end is one without an answer.
+	idleLimit = time.Minute
 )
 
 // ErrOutcomeUnknown says that a commit may or may not have happened. Whoever sees it drops the producer and reads what
@@ -48,6 +51,7 @@ type Producer struct {
 	batches  []*batch // of one Flush
 	memory   memory
 	failed   error
+	last     time.Time // when the last transaction ended, or the producer was opened
 
 	abandoned atomic.Bool
 	closing   sync.Once
@@ -81,6 +85,7 @@ func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Produ
 		p.Close()
 		return nil, err
 	}
+	p.last = time.Now()
 	return p, nil
 }
 

@@ -17,6 +17,11 @@ func (p *Producer) Begin() error {
 	if p.open {
 		return errors.New("a kafka transaction is open already")
 	}
+	if time.Since(p.last) > idleLimit {
+		for _, b := range p.client.Brokers() {
+			b.Close() // the client opens it again; one that is closed already is as good
+		}
+	}
 	p.open, p.used, p.enlisted = true, p.used[:0], 0
 	p.round++
 	p.memory.reset()
@@ -156,6 +161,9 @@ func (p *Producer) Flush() error {
 		if err := p.produce(p.batches[:n]); err != nil {
 			return p.fail(err)
 		}
+		for _, b := range p.batches[:n] {
+			*b = batch{} // it holds what was sent
+		}
 	}
 }
 
@@ -269,7 +277,7 @@ func (p *Producer) Commit() error {
 	if err := p.Flush(); err != nil {
 		return err
 	}
-	p.open = false
+	p.open, p.last = false, time.Now()
 	if len(p.used) == 0 {
 		return nil
 	}
