@@ -27,7 +27,7 @@ type Limits struct {
 
 // Defaults of Limits.
 const (
-	DefaultLinger = 5 * time.Millisecond
+	DefaultLinger = 4 * time.Millisecond
 	DefaultBytes  = 2 << 20
 	DefaultEvents = 10_000
 

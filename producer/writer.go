@@ -20,8 +20,8 @@ import (
 const (
 	// batches in turn: one is filled, one is written, one waits or is the spare of a split.
 	batches = 3
-	// fastEvents within Limits.Linger, 100,000 a second with its default, let a batch gather fastLinger times as long.
-	fastEvents, fastLinger = 500, 4
+	// fastEvents within Limits.Linger, 75,000 a second with its default, let a batch gather fastLinger times as long.
+	fastEvents, fastLinger = 300, 4
 	// heartbeatWanted is the heartbeat when the source asks for one, as it does before it shuts down.
 	heartbeatWanted = 250 * time.Millisecond
 )
