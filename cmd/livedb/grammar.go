@@ -63,10 +63,10 @@ func (f sourceFlags) config(s streamFlags) postgres.Config {
 // topicFlags shape the topics that cdc creates.
 type topicFlags struct {
 	Partitions int32         `name:"partitions" default:"4" help:"Partitions of each table's topic, fixed for the stream's life."`
-	Linger     time.Duration `name:"linger" default:"4ms" help:"How long a Kafka transaction gathers events before it commits: 0s to 10s."`
+	Linger     time.Duration `name:"linger" default:"4ms" help:"How long a Kafka transaction gathers events before it commits: up to 10s."`
 
-	BatchBytes  int    `name:"batch-bytes" default:"2097152" help:"A Kafka transaction commits early with so many bytes of events: 64 KiB to 64 MiB."`
-	BatchEvents int    `name:"batch-events" default:"10000" help:"A Kafka transaction commits early with so many events: 1 to 1000000."`
+	BatchBytes  int    `name:"batch-bytes" default:"2097152" help:"A Kafka transaction commits early with so many bytes of events: 64 KiB to 64 MiB; 0 is the default."`
+	BatchEvents int    `name:"batch-events" default:"10000" help:"A Kafka transaction commits early with so many events: 1 to 1000000; 0 is the default."`
 	Compression string `name:"compression" enum:"none,gzip,snappy,lz4,zstd" default:"lz4" help:"How batches are compressed: none, gzip, snappy, lz4 or zstd."`
 
 	TransactionTimeout time.Duration `name:"transaction-timeout" default:"5m" help:"After what time Kafka aborts the open transaction of a cdc that died: 1s to 15m."`

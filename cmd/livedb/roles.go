@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"net"
 
@@ -19,8 +18,7 @@ import (
 // runCDC returns an error if the preflight refuses; nothing has been made then, not even the topic of the status.
 func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) error {
 	version, _ := build()
-	// A zero of Limits means the default, and one that was given does not.
-	limits := producer.Limits{Linger: cmp.Or(t.Linger, 1), Bytes: cmp.Or(t.BatchBytes, -1), Events: cmp.Or(t.BatchEvents, -1)}
+	limits := producer.Limits{Linger: t.Linger, Bytes: t.BatchBytes, Events: t.BatchEvents}
 	brokers := k.config("cdc")
 	brokers.TransactionTimeout, brokers.Compression = t.TransactionTimeout, t.Compression
 	if retention > 0 {
