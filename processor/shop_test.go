@@ -55,7 +55,7 @@ func (s *shop) event() written {
 		s.second++
 	}
 	next := order{[]string{"open", "paid", "sent"}[s.rng.IntN(3)],
-		fmt.Sprintf("10:%02d:%02d.%d", s.second/60, s.second%60, s.rng.IntN(10)), fmt.Sprintf("%d.%02d", s.rng.IntN(100), s.rng.IntN(100))}
+		fmt.Sprintf("%02d:%02d:%02d.%d", 10+s.second/3600, s.second/60%60, s.second%60, s.rng.IntN(10)), fmt.Sprintf("%d.%02d", s.rng.IntN(100), s.rng.IntN(100))}
 	ids := slices.Sorted(maps.Keys(s.orders))
 	kind := s.rng.IntN(100)
 	switch {
