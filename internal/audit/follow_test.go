@@ -181,9 +181,15 @@ func TestARunningStreamIsAudited(t *testing.T) {
 	defer conn.Close(context.Background())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
+	room := make(chan struct{}, 10) // transactions during an audit: it reads the whole stream, which must not outgrow it
 	go func() {
 		n := 0
 		for ; ctx.Err() == nil; n++ {
+			select {
+			case <-room:
+			case <-ctx.Done():
+				continue
+			}
 			sql := fmt.Sprintf("INSERT INTO a SELECT i, 0 FROM generate_series(%d, %d) i; INSERT INTO b VALUES (%d); DELETE FROM a WHERE id %% 7 = 0", 50*n, 50*n+n%50, n)
 			if _, err := conn.Exec(context.Background(), sql); err != nil {
 				t.Error(err)
@@ -194,6 +200,9 @@ func TestARunningStreamIsAudited(t *testing.T) {
 	}()
 	judged := uint64(0)
 	for audits := 0; (audits < 20 || judged < 500) && audits < 10_000; audits++ {
+		for range cap(room) - len(room) {
+			room <- struct{}{}
+		}
 		r, err := audit.Stream(t.Context(), audit.StreamConfig{Client: s.client, Prefix: s.config.Prefix})
 		if err != nil {
 			t.Fatal(err)
