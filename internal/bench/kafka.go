@@ -32,7 +32,8 @@ type station struct {
 }
 
 // drainRoles runs the role cdc, and the stations behind it, until all have seen the whole load. The load has as many
-// events as the stream's seq counts, since the stream begins with it.
+// events as the stream's seq counts, since the stream begins with it. The page shows what comes after it looked: the stations
+// wait for the stream, not it for them.
 func drainRoles(ctx context.Context, t Task, m *meter, log *slog.Logger, behind []station) error {
 	registry := prometheus.NewRegistry()
 	c := captureConfig(t, log)
@@ -45,18 +46,23 @@ func drainRoles(ctx context.Context, t Task, m *meter, log *slog.Logger, behind 
 	roles, end := context.WithCancel(ctx)
 	defer end()
 	group, running := errgroup.WithContext(roles)
-	group.Go(func() error { return capture.Run(running, c) })
 	for _, s := range behind {
 		group.Go(func() error { return s.run(running, board.Role(s.role)) })
 	}
 	group.Go(func() error {
-		defer end()
-		select {
-		case <-c.Status.Healthy(): // it streams
-		case <-running.Done():
-			return running.Err()
+		for _, s := range behind {
+			if err := healthy(running, board.Role(s.role)); err != nil {
+				return err
+			}
 		}
-		m.begin()
+		return capture.Run(running, c)
+	})
+	group.Go(func() error {
+		defer end()
+		if err := healthy(running, c.Status); err != nil {
+			return err
+		}
+		m.begin() // it streams
 		if t.First > 0 {
 			if err := reach(running, c.Status, status.EventsTotal, t.First); err != nil {
 				return err
@@ -143,6 +149,16 @@ func seed(ctx context.Context, c capture.Config, start cdc.LSN) error {
 		Database: identity.Database, Slot: c.Source.Slot, Publication: c.Source.Publication}
 	return producer.WriteCheckpoint(p, topics, producer.Checkpoint{Version: 1, Epoch: 1, Time: time.Now().UTC(), State: producer.Streaming,
 		Source: source, End: cdc.EndLSN(start), AckedUpto: start})
+}
+
+// healthy waits until a role works.
+func healthy(ctx context.Context, r *status.Reporter) error {
+	select {
+	case <-r.Healthy():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Bounds of the time between two looks at a number.

@@ -34,7 +34,7 @@ type Config struct {
 }
 
 const (
-	runLimit     = 15 * time.Minute       // of one drain
+	runLimit     = 10 * time.Minute       // of one drain
 	walsenderEnd = 500 * time.Millisecond // how long after a drain its walsender may end
 )
 
