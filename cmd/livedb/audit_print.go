@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -58,11 +57,9 @@ func (r *auditResult) print(w io.Writer, asJSON bool) error {
 	}
 	r.Proven = faults == 0 && r.err == nil
 	if asJSON {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
+		if err := printJSON(w, r); err != nil {
 			return fmt.Errorf("write the result: %w", err)
 		}
-		fmt.Fprintf(w, "%s\n", text)
 	} else {
 		r.table(w)
 	}

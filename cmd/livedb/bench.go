@@ -70,7 +70,7 @@ func (c *benchCommand) Run(i *invocation) error {
 		return errors.Join(i.ctx.Err(), err)
 	}
 	report.LeftOut = leftOut
-	if err := printBench(i.out, report, c.JSON); err != nil {
+	if err := printReport(i, report, c.JSON); err != nil {
 		return err
 	}
 	if noisy := report.Noisy(); noisy > 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -62,14 +63,20 @@ func (c *benchLatencyCommand) Run(i *invocation) error {
 // report is what a bench prints.
 type report interface {
 	PrintTable(w io.Writer) error
-	PrintJSON(w io.Writer) error
 }
 
 func printReport(i *invocation, r report, asJSON bool) error {
 	if asJSON {
-		return r.PrintJSON(i.out)
+		return printJSON(i.out, r)
 	}
 	return r.PrintTable(i.out)
+}
+
+// printJSON writes a value for a script that a person may also read.
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
 }
 
 // tell writes a line about how it goes.

@@ -25,6 +25,14 @@ type Setting struct {
 	Why         string
 }
 
+// String is the setting as it would be written, behind its part.
+func (s Setting) String() string {
+	if s.Part == Java {
+		return string(s.Part) + " " + s.Name
+	}
+	return string(s.Part) + " " + s.Name + "=" + s.Value
+}
+
 const (
 	isLoad  = "the load's"
 	isNeed  = "must be set"

@@ -1,45 +1,28 @@
 package bench
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/exec"
 
 	"github.com/livedb/livedb/internal/devstack"
 )
 
 // broker is a Kafka whose CPU can be told apart: an embedded one in a process of its own, or one that is given.
 type broker struct {
-	pids    []int
-	brokers []string
-
-	cmd  *exec.Cmd // of the embedded one
-	live io.Closer // its standard input: it lives until that ends
+	*attendant // the embedded one; nil for one that is given
+	pids       []int
+	brokers    []string
 }
 
-func startBroker(command Command) (*broker, error) {
-	b := &broker{cmd: command(partBroker)}
-	in, err := b.cmd.StdinPipe()
+func startBroker(ctx context.Context, command Command) (*broker, error) {
+	var brokers []string
+	a, err := startAttendant(ctx, command, partBroker, Task{}, &brokers)
 	if err != nil {
 		return nil, err
 	}
-	out, err := b.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	b.live, b.cmd.Stderr = in, os.Stderr
-	if err := fork(b.cmd); err != nil {
-		return nil, fmt.Errorf("start the embedded Kafka: %w", err)
-	}
-	b.pids = []int{b.cmd.Process.Pid}
-	if err := json.NewDecoder(out).Decode(&b.brokers); err != nil {
-		return nil, fmt.Errorf("start the embedded Kafka: %w", errors.Join(err, b.stop()))
-	}
-	return b, nil
+	return &broker{attendant: a, pids: []int{a.cmd.Process.Pid}, brokers: brokers}, nil
 }
 
 // cpu is what it has used so far, in seconds.
@@ -51,24 +34,12 @@ func (b *broker) cpu() (sum float64) {
 	return sum
 }
 
-// stop ends the embedded one.
-func (b *broker) stop() error {
-	if err := b.live.Close(); err != nil {
-		_ = b.cmd.Process.Kill() // it would never end by itself
-	}
-	return b.cmd.Wait()
-}
-
-// serveBroker is the broker's own side.
-func serveBroker(in io.Reader, out io.Writer, log *slog.Logger) error {
+// serveBroker is the embedded one's own side.
+func serveBroker(ctx context.Context, in io.Reader, out io.Writer, log *slog.Logger) error {
 	k, err := devstack.StartKafka(devstack.KafkaConfig{Log: log})
 	if err != nil {
-		return err
+		return fmt.Errorf("start the embedded Kafka: %w", err)
 	}
 	defer k.Close()
-	if err := json.NewEncoder(out).Encode(k.Brokers()); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, in)
-	return err
+	return serve(ctx, in, out, k.Brokers())
 }

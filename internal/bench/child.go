@@ -26,14 +26,18 @@ const (
 	partPage    = "page"
 )
 
-// Child is one of LiveDB's own parties, or the broker, in a process of its own. It reads a Task from in and writes its
-// Figures to out; the broker reads nothing, writes its addresses, and lives until in ends.
+// Child is one of LiveDB's own parties, the broker or a role, in a process of its own. It reads a Task from in. A party writes
+// its Figures to out; the others answer once they serve, and live until in ends.
 func Child(ctx context.Context, part string, in io.Reader, out io.Writer, log *slog.Logger) error {
-	if part == partBroker {
-		return serveBroker(in, out, log)
+	var t Task
+	if err := json.NewDecoder(in).Decode(&t); err != nil {
+		return fmt.Errorf("read the task of %s: %w", part, err)
 	}
-	if part == partStream || part == partProcess {
-		return serveRole(ctx, part, in, out, log)
+	switch part {
+	case partBroker:
+		return serveBroker(ctx, in, out, log)
+	case partStream, partProcess:
+		return serveRole(ctx, part, t, in, out, log)
 	}
 	drains := map[string]func(ctx context.Context, t Task, m *meter, log *slog.Logger) error{
 		partNothing: drainToNothing, partKafka: drainToKafka, partPage: drainToPage,
@@ -41,10 +45,6 @@ func Child(ctx context.Context, part string, in io.Reader, out io.Writer, log *s
 	drain := drains[part]
 	if drain == nil {
 		return fmt.Errorf("there is no part %q: this command is started by livedb bench", part)
-	}
-	var t Task
-	if err := json.NewDecoder(in).Decode(&t); err != nil {
-		return fmt.Errorf("read the task of %s: %w", part, err)
 	}
 	m := &meter{Figures: unknown(), profile: t.Profile}
 	if err := drain(ctx, t, m, log); err != nil {

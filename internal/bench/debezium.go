@@ -28,11 +28,12 @@ func Debezium(tuned bool, log *slog.Logger) Party {
 		name = "debezium-tuned"
 	}
 	drain := func(ctx context.Context, t Task) (Figures, error) { return drainDebezium(ctx, t, tuned, log) }
-	return Party{Name: name, Kafka: true, Drain: drain, Verify: verifyDebezium}
+	p := Party{Name: name, Kafka: true, Drain: drain, Verify: verifyDebezium}
+	for _, s := range debezium.Settings(tuned) {
+		p.Settings = append(p.Settings, s.String())
+	}
+	return p
 }
-
-// DebeziumSettings are those that Debezium runs with, default or tuned.
-func DebeziumSettings(tuned bool) []debezium.Setting { return debezium.Settings(tuned) }
 
 func drainDebezium(ctx context.Context, t Task, tuned bool, log *slog.Logger) (_ Figures, err error) {
 	config := debezium.Config{
@@ -176,43 +177,25 @@ func (r *debeziumRun) written() (int, error) {
 
 // verifyDebezium looks whether each event is there once: by its place in the WAL, its key and what it did.
 func verifyDebezium(ctx context.Context, t Task) error {
-	client, err := kafka.Connect(ctx, kafka.Config{Brokers: t.Brokers, ClientID: "livedb/bench-count"})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	topic := debezium.Config{Prefix: t.Prefix, Table: t.Table}.Topic()
-	partitions, err := client.Partitions(topic)
-	if err != nil {
-		return fmt.Errorf("read the partitions of topic %s: %w", topic, err)
-	}
 	type event struct {
 		lsn     uint64
 		key, op string
 	}
 	seen := make(map[event]bool, t.Events)
-	for _, p := range partitions {
-		scan, err := kafka.OpenScan(client, topic, p, sarama.OffsetOldest)
-		if err != nil {
+	err := readCommitted(ctx, t.Brokers, topic, func(r *kafka.Record) error {
+		var value struct {
+			Op     string
+			Source struct{ LSN uint64 }
+		}
+		if err := json.Unmarshal(r.Value, &value); err != nil {
 			return err
 		}
-		for {
-			record, more, err := scan.Next(ctx)
-			if err != nil {
-				return err
-			}
-			if !more {
-				break
-			}
-			var value struct {
-				Op     string
-				Source struct{ LSN uint64 }
-			}
-			if err := json.Unmarshal(record.Value, &value); err != nil {
-				return fmt.Errorf("offset %d of partition %d of topic %s: %w", record.Offset, p, topic, err)
-			}
-			seen[event{value.Source.LSN, string(record.Key), value.Op}] = true
-		}
+		seen[event{value.Source.LSN, string(r.Key), value.Op}] = true
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if len(seen) != t.Events {
 		return fmt.Errorf("topic %s has %d different events where the load has %d", topic, len(seen), t.Events)

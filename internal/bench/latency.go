@@ -75,8 +75,8 @@ type latencyRun struct {
 	task Task
 
 	conn           *pgx.Conn
-	broker         *broker // nil where Kafka was given
-	stream, behind *role   // behind is nil without a view
+	broker         *broker    // nil where Kafka was given
+	stream, behind *attendant // behind is nil without a view
 	client         sarama.Client
 	writer         *latencyWriter
 	walsender      int // its process
@@ -104,7 +104,7 @@ func (r *latencyRun) open(ctx context.Context) (err error) {
 		return fmt.Errorf("make the table of the load: %w", err)
 	}
 	if len(r.Brokers) == 0 {
-		if r.broker, err = startBroker(r.Command); err != nil {
+		if r.broker, err = startBroker(ctx, r.Command); err != nil {
 			return err
 		}
 		r.task.Brokers = r.broker.brokers

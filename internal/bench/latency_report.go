@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -99,13 +98,6 @@ func (r *LatencyReport) Refused() bool {
 		}
 	}
 	return false
-}
-
-// PrintJSON writes one JSON object.
-func (r *LatencyReport) PrintJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
 }
 
 // PrintTable writes the report for a person.

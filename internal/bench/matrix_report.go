@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -64,13 +63,6 @@ func (r *MatrixReport) Noisy() (n int) {
 	return n
 }
 
-// PrintJSON writes one JSON object.
-func (r *MatrixReport) PrintJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
-}
-
 // PrintTable writes the report for a person.
 func (r *MatrixReport) PrintTable(w io.Writer) error {
 	fmt.Fprintf(w, "A parked slot drained by the role cdc to Kafka (%s), exactly once; scale %g, transactions of %d rows.\n"+
@@ -92,13 +84,3 @@ func (r *MatrixReport) PrintTable(w io.Writer) error {
 	}
 	return nil
 }
-
-// perhaps writes a value, and a dash for one that is not known.
-func perhaps(format string, value float64) string {
-	if value < 0 {
-		return "-"
-	}
-	return fmt.Sprintf(format, value)
-}
-
-func percent(share float64) string { return perhaps("%.0f %%", 100*share) }

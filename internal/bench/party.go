@@ -49,6 +49,9 @@ func unknown() Figures {
 type Party struct {
 	Name  string
 	Kafka bool // wants brokers
+
+	Settings []string // of one that is not ours, in the words of its own documentation
+
 	Drain func(ctx context.Context, t Task) (Figures, error)
 
 	// Verify counts what the party left on Kafka, once the run is over: its error makes the run one. nil: nothing is counted.

@@ -13,6 +13,8 @@ type Report struct {
 	Kafka   string        `json:"kafka"` // embedded, or the brokers
 	Shapes  []ShapeResult `json:"shapes"`
 	LeftOut []string      `json:"left_out,omitempty"` // parties that could not take part, and why
+
+	Settings map[string][]string `json:"settings,omitempty"` // of parties that are not ours, by party
 }
 
 // Machine is where it was measured.

@@ -67,6 +67,11 @@ func Measure(ctx context.Context, c Config) (_ *Report, err error) {
 		}
 	}
 	report := r.describe(ctx)
+	for _, p := range c.Parties {
+		if len(p.Settings) > 0 {
+			report.Settings[p.Name] = p.Settings
+		}
+	}
 	for _, s := range c.Shapes {
 		result, err := r.shape(ctx, s)
 		if err != nil {
@@ -80,7 +85,7 @@ func Measure(ctx context.Context, c Config) (_ *Report, err error) {
 // describe begins the report with where it was measured.
 func (r *runner) describe(ctx context.Context) *Report {
 	version, _, _ := strings.Cut(r.conn.PgConn().ParameterStatus("server_version"), " ")
-	report := &Report{Scale: r.Scale, Kafka: "embedded", Partitions: r.Partitions, Compression: r.Compression, Memory: r.Memory, Machine: Machine{Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH,
+	report := &Report{Settings: map[string][]string{}, Scale: r.Scale, Kafka: "embedded", Partitions: r.Partitions, Compression: r.Compression, Memory: r.Memory, Machine: Machine{Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH,
 		Go: runtime.Version(), Postgres: version, TLS: r.encrypted(ctx)}}
 	if len(r.Brokers) > 0 {
 		report.Kafka = strings.Join(r.Brokers, ",")
@@ -192,7 +197,7 @@ func (r *runner) drain(ctx context.Context, l *load, party Party) (run Run, err 
 			b = r.given
 			defer func() { err = errors.Join(err, deleteTopics(context.WithoutCancel(ctx), t)) }()
 		} else {
-			if b, err = startBroker(r.Command); err != nil {
+			if b, err = startBroker(ctx, r.Command); err != nil {
 				return run, err
 			}
 			t.Brokers = b.brokers

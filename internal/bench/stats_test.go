@@ -131,7 +131,7 @@ func TestListening(t *testing.T) {
 
 // A given Kafka on this machine is found by who listens: here the embedded one, as a process of its own.
 func TestTheProcessOfAGivenBrokerIsFound(t *testing.T) {
-	b, err := startBroker(testCommand)
+	b, err := startBroker(t.Context(), testCommand)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,23 +11,17 @@ import (
 	"github.com/livedb/livedb/internal/kafka"
 )
 
-// verify counts what a read_committed reader sees of what LiveDB wrote: each seq from 1 to the number of events, once.
-func verify(ctx context.Context, t Task) error {
-	client, err := kafka.Connect(ctx, kafka.Config{Brokers: t.Brokers, ClientID: "livedb/bench-count"})
+// readCommitted hands over each record of a topic that a read_committed reader sees.
+func readCommitted(ctx context.Context, brokers []string, topic string, take func(r *kafka.Record) error) error {
+	client, err := kafka.Connect(ctx, kafka.Config{Brokers: brokers, ClientID: "livedb/bench-count"})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	schema, name, _ := strings.Cut(t.Table, ".")
-	topic, err := envelope.Topics(t.Prefix).Table(schema, name)
-	if err != nil {
-		return err
-	}
 	partitions, err := client.Partitions(topic)
 	if err != nil {
 		return fmt.Errorf("read the partitions of topic %s: %w", topic, err)
 	}
-	seen := newTally(t.Events)
 	for _, p := range partitions {
 		scan, err := kafka.OpenScan(client, topic, p, sarama.OffsetOldest)
 		if err != nil {
@@ -41,13 +35,30 @@ func verify(ctx context.Context, t Task) error {
 			if !more {
 				break
 			}
-			if record.Value == nil {
-				continue // a tombstone, which has the seq of its delete
-			}
-			if err := seen.add(record.Headers); err != nil {
+			if err := take(&record); err != nil {
 				return fmt.Errorf("offset %d of partition %d of topic %s: %w", record.Offset, p, topic, err)
 			}
 		}
+	}
+	return nil
+}
+
+// verify counts what a reader sees of what LiveDB wrote: each seq from 1 to the number of events, once.
+func verify(ctx context.Context, t Task) error {
+	schema, name, _ := strings.Cut(t.Table, ".")
+	topic, err := envelope.Topics(t.Prefix).Table(schema, name)
+	if err != nil {
+		return err
+	}
+	seen := newTally(t.Events)
+	err = readCommitted(ctx, t.Brokers, topic, func(r *kafka.Record) error {
+		if r.Value == nil {
+			return nil // a tombstone, which has the seq of its delete
+		}
+		return seen.add(r.Headers)
+	})
+	if err != nil {
+		return err
 	}
 	if seen.count != t.Events {
 		return fmt.Errorf("a read_committed reader sees %d events where the load has %d", seen.count, t.Events)

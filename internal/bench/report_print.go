@@ -1,21 +1,15 @@
-package main
+package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
-
-	"github.com/livedb/livedb/internal/bench"
 )
 
-// printBench writes a report as a table for each shape, or as one JSON object.
-func printBench(w io.Writer, r *bench.Report, asJSON bool) error {
-	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
-	}
+// PrintTable writes the report for a person, a table for each shape.
+func (r *Report) PrintTable(w io.Writer) error {
 	m := r.Machine
 	encrypted := ""
 	if m.TLS {
@@ -32,6 +26,12 @@ func printBench(w io.Writer, r *bench.Report, asJSON bool) error {
 			return err
 		}
 	}
+	for _, party := range slices.Sorted(maps.Keys(r.Settings)) {
+		fmt.Fprintf(w, "\n%s ran with\n", party)
+		for _, s := range r.Settings[party] {
+			fmt.Fprintf(w, "  %s\n", s)
+		}
+	}
 	for _, reason := range r.LeftOut {
 		fmt.Fprintf(w, "\n%s\n", reason)
 	}
@@ -39,14 +39,14 @@ func printBench(w io.Writer, r *bench.Report, asJSON bool) error {
 	return nil
 }
 
-func printShape(w io.Writer, s bench.ShapeResult) error {
+func printShape(w io.Writer, s ShapeResult) error {
 	fmt.Fprintf(w, "\nshape %s: %s; %d changes, %d events, %.1f MiB of WAL\n", s.Shape, s.About, s.Rows, s.Events, float64(s.WALBytes)/(1<<20))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PARTY\tROWS/S\tLEAST–MOST\tTO RL\tTO LN\tCLIENT CPU\tWALSENDER CPU\tTO RL\tBROKER CPU\tBYTES/READ\tMALLOCS/ROW\tPEAK RSS")
 	for _, p := range s.Parties {
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f–%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Party, p.RowsPerSecond.Median, p.RowsPerSecond.Min, p.RowsPerSecond.Max,
-			ratio(p.OfRecvlogical), ratio(p.OfNothing), figure("%.2f", p.ClientCPU), figure("%.2f", p.WalsenderCPU), ratio(p.Walsender),
-			figure("%.2f", p.BrokerCPU), figure("%.0f", p.BytesPerRead), figure("%.2f", p.MallocsPerRow), figure("%.0f MB", float64(p.PeakRSS)/1e6))
+			ratio(p.OfRecvlogical), ratio(p.OfNothing), perhaps("%.2f", p.ClientCPU), perhaps("%.2f", p.WalsenderCPU), ratio(p.Walsender),
+			perhaps("%.2f", p.BrokerCPU), perhaps("%.0f", p.BytesPerRead), perhaps("%.2f", p.MallocsPerRow), perhaps("%.0f MB", float64(p.PeakRSS)/1e6))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -59,17 +59,21 @@ func printShape(w io.Writer, s bench.ShapeResult) error {
 	return nil
 }
 
-func ratio(s *bench.Spread) string {
+func ratio(s *Spread) string {
 	if s == nil {
-		return "–"
+		return dash
 	}
 	return fmt.Sprintf("%.2f", s.Median)
 }
 
-// figure writes a value, or a dash where it is not known.
-func figure(format string, value float64) string {
+const dash = "–"
+
+// perhaps writes a value, and a dash for one that is not known.
+func perhaps(format string, value float64) string {
 	if value < 0 {
-		return "–"
+		return dash
 	}
 	return fmt.Sprintf(format, value)
 }
+
+func percent(share float64) string { return perhaps("%.0f %%", 100*share) }
