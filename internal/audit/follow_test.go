@@ -169,6 +169,26 @@ func TestEventsAboveTheLastCheckpointAreFound(t *testing.T) {
 	}
 }
 
+// allowance is how many transactions may be written during an audit, which reads the whole stream: it must not outgrow the
+// audits.
+type allowance chan struct{}
+
+func (a allowance) refill() {
+	for range cap(a) - len(a) {
+		a <- struct{}{}
+	}
+}
+
+// wait takes one; it reports false if the context ended.
+func (a allowance) wait(ctx context.Context) bool {
+	select {
+	case <-a:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // Commit markers reach the partitions one after the other: an audit of a stream that runs must not take the rest for lost.
 func TestARunningStreamIsAudited(t *testing.T) {
 	s := newStream(t, "CREATE TABLE a (id int PRIMARY KEY, v int)", "CREATE TABLE b (id int PRIMARY KEY)", "ALTER TABLE a REPLICA IDENTITY FULL")
@@ -181,15 +201,10 @@ func TestARunningStreamIsAudited(t *testing.T) {
 	defer conn.Close(context.Background())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	room := make(chan struct{}, 10) // transactions during an audit: it reads the whole stream, which must not outgrow it
+	allowed := make(allowance, 10)
 	go func() {
 		n := 0
-		for ; ctx.Err() == nil; n++ {
-			select {
-			case <-room:
-			case <-ctx.Done():
-				continue
-			}
+		for ; allowed.wait(ctx); n++ {
 			sql := fmt.Sprintf("INSERT INTO a SELECT i, 0 FROM generate_series(%d, %d) i; INSERT INTO b VALUES (%d); DELETE FROM a WHERE id %% 7 = 0", 50*n, 50*n+n%50, n)
 			if _, err := conn.Exec(context.Background(), sql); err != nil {
 				t.Error(err)
@@ -200,9 +215,7 @@ func TestARunningStreamIsAudited(t *testing.T) {
 	}()
 	judged := uint64(0)
 	for audits := 0; (audits < 20 || judged < 500) && audits < 10_000; audits++ {
-		for range cap(room) - len(room) {
-			room <- struct{}{}
-		}
+		allowed.refill()
 		r, err := audit.Stream(t.Context(), audit.StreamConfig{Client: s.client, Prefix: s.config.Prefix})
 		if err != nil {
 			t.Fatal(err)

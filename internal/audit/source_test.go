@@ -280,9 +280,10 @@ func TestSourceAuditsARunningStream(t *testing.T) {
 	s.start()
 	ctx, stop := context.WithCancel(t.Context())
 	writing := make(chan error, 1)
+	allowed := make(allowance, 10)
 	go func() {
 		conn, err := pgx.Connect(ctx, s.config.Source.URL)
-		for err == nil {
+		for err == nil && allowed.wait(ctx) {
 			_, err = conn.Exec(ctx, "INSERT INTO a (v) SELECT 'x' FROM generate_series(1, 333); INSERT INTO b DEFAULT VALUES; UPDATE a SET v = 'y' WHERE id % 100 = 0; DELETE FROM a WHERE id % 2 = 0 OR v = 'y'")
 		}
 		if conn != nil {
@@ -292,6 +293,7 @@ func TestSourceAuditsARunningStream(t *testing.T) {
 	}()
 	var last *audit.SourceReport
 	for range 5 {
+		allowed.refill()
 		last = s.audit(s.config.Prefix)
 		for _, f := range last.Findings {
 			t.Error(f)
