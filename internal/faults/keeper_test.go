@@ -52,7 +52,12 @@ func TestAKeeperArmsTheNextStart(t *testing.T) {
 	k := &keeper{name: "cdc", killed: func(string) {}, fail: func(err error) { t.Error(err) },
 		launch: func(points string) (*process, error) {
 			armed <- points
-			return startProcess(t.Output(), nil, nil, "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+			stands := make(chan string, 1) // its trap: a signal before that would end it otherwise
+			p, err := startProcess(t.Output(), nil, func(line string) { stands <- line }, "sh", "-c", "trap 'exit 0' TERM; echo stands; while :; do sleep 0.1; done")
+			if err == nil {
+				<-stands
+			}
+			return p, err
 		}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -62,11 +67,13 @@ func TestAKeeperArmsTheNextStart(t *testing.T) {
 	}
 	for _, points := range []string{"cdc.fenced:1=kill", ""} {
 		k.arm(points)
-		if err := k.restart(ctx); err != nil && !strings.Contains(err.Error(), "terminated") { // before its trap stood
+		if err := k.restart(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	k.release() // may meet it before its trap stands
+	if err := k.release(); err != nil {
+		t.Error(err)
+	}
 	if got := []string{<-armed, <-armed, <-armed}; !slices.Equal(got, []string{"", "cdc.fenced:1=kill", ""}) {
 		t.Errorf("%q", got)
 	}
