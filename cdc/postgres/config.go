@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/internal/dial"
@@ -79,8 +78,20 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 	return cc, nil
 }
 
-// connectTimeout bounds every attempt to connect; a suspended Neon compute takes some hundred milliseconds to wake.
-const connectTimeout = 15 * time.Second
+// connectTimeout bounds every attempt to connect; a suspended Neon compute takes some hundred milliseconds to wake. The first
+// packet must be answered sooner: the kernel repeats it less and less often, and a source that can be reached again would wait
+// for that.
+const (
+	connectTimeout = 15 * time.Second
+	reachTimeout   = 2 * time.Second
+)
+
+// reach dials as dial.Context does, and gives up early.
+func reach(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	return dial.Context(ctx, network, address)
+}
 
 // Parse reads the URL and refuses what cannot work before anything is dialled. Beyond this machine the server is verified by
 // TLS, whatever sslmode says but disable.
@@ -108,7 +119,7 @@ func Parse(sourceURL string) (*pgx.ConnConfig, error) {
 			Remedy: "use the direct host " + host}
 	}
 	c.ConnectTimeout = connectTimeout
-	c.DialFunc = dial.Context
+	c.DialFunc = reach
 	if err := secure(c, sourceURL); err != nil {
 		return nil, err
 	}
@@ -157,7 +168,7 @@ func Address(c *pgx.ConnConfig) string {
 
 // fixed are the settings that make Postgres write values as the decoder reads them, and that keep a role's or a
 // project's time limits off the connection. Neon's proxy forwards options but drops other startup parameters, so they
-// travel as options; a role's own settings lose to these.
+// travel as options; a role's own settings lose to these. Dial sets them once more.
 var fixed = []setting{
 	{"DateStyle", "ISO,YMD", "ISO, YMD"},
 	{"TimeZone", "UTC", "UTC"},
@@ -244,50 +255,4 @@ func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 		return nil, connectError(c, cc, err)
 	}
 	return conn, nil
-}
-
-// connectError says what failed without the secrets that pgx may repeat.
-func connectError(c Config, cc *pgx.ConnConfig, err error) error {
-	text := Mask(err.Error(), c.URL)
-	if pgErr, ok := errorAs[*pgconn.PgError](err); ok {
-		text = pgErr.Message
-		if refusal := classifyConnect(cc, pgErr); refusal != nil {
-			return refusal
-		}
-	} else if refusal := tlsRefusal(cc, err); refusal != nil {
-		return refusal
-	}
-	return &ConnectError{Address: Address(cc), text: text, err: err}
-}
-
-// ConnectError says that the source could not be reached or did not let us in. It may pass.
-type ConnectError struct {
-	Address string
-	text    string
-	err     error
-}
-
-// Error says who cannot be reached, why, and what to check. The password is masked.
-func (e *ConnectError) Error() string {
-	return fmt.Sprintf("cannot connect to the source %s (%s); check that it runs, and the host, port, user and password of --source", e.Address, e.text)
-}
-
-// Unwrap returns what pgx said, which may hold the password.
-func (e *ConnectError) Unwrap() error { return e.err }
-
-func classifyConnect(cc *pgx.ConnConfig, e *pgconn.PgError) *cdc.Refusal {
-	switch {
-	case e.Code == "28P01" || e.Code == "28000":
-		return &cdc.Refusal{Name: "source_login_refused", Problem: fmt.Sprintf("the source %s refuses the user %s (%s)", Address(cc), cc.User, e.Message),
-			Remedy: "check the user and password of --source, and pg_hba.conf for replication connections", Err: e}
-	case e.Code == "3D000":
-		return &cdc.Refusal{Name: "source_database_missing", Problem: fmt.Sprintf("the source %s has no database %s", Address(cc), cc.Database),
-			Remedy: "name an existing database at the end of --source", Err: e}
-	case strings.Contains(e.Message, "unsupported startup parameter"):
-		return &cdc.Refusal{Name: "pooled_endpoint", Problem: fmt.Sprintf("the source %s is a connection pooler, which cannot replicate (%s)", Address(cc), e.Message),
-			Remedy: "use the database's direct host and port", Err: e}
-	case strings.Contains(e.Message, "must be superuser or replication role") || strings.Contains(e.Message, "permission denied to start WAL sender"):
-		return roleRefusal(cc.User)
-	}
-	return nil
 }

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 // makes its owner the stream's one leader is taken on it. One goroutine uses it.
 type Conn struct {
 	config Config
+	parsed *pgx.ConnConfig
 	pg     *pgconn.PgConn
 	net    *wire
 	fatal  atomic.Pointer[cdc.Refusal] // a notice that must end the stream
@@ -38,7 +41,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &Conn{config: c}
+	conn := &Conn{config: c, parsed: cc}
 	cc.RuntimeParams["replication"] = "database"
 	cc.RuntimeParams["application_name"] = "livedb/" + c.Slot
 	cc.RuntimeParams["options"] = c.options(cc.RuntimeParams["options"])
@@ -54,7 +57,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	if conn.pg, err = pgconn.ConnectConfig(ctx, &cc.Config); err != nil {
 		return nil, connectError(c, cc, err)
 	}
-	if err := conn.readBack(ctx); err != nil {
+	if err := conn.settle(ctx); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -77,19 +80,42 @@ func (c *Conn) notice(n *pgconn.Notice) {
 	}
 }
 
-// readBack compares each fixed setting with what the server made of it: a proxy may drop startup parameters.
-func (c *Conn) readBack(ctx context.Context) error {
-	for _, s := range c.config.settings() {
-		got, err := c.text(ctx, "SHOW "+s.name)
-		if err != nil {
-			return fmt.Errorf("read the setting %s: %w", s.name, err)
-		}
-		if got != s.shown {
+// settle makes the settings those that LiveDB needs, and compares each with what the server made of it. They came with the
+// connection as options, which win over a role's own settings; a proxy may have dropped these, and some settings are too new
+// to be given to a server whose version is not known yet. Only a walsender is told: what a pooler is told, its other clients
+// would have too.
+func (c *Conn) settle(ctx context.Context) error {
+	if _, err := c.Identify(ctx); err != nil {
+		return err
+	}
+	settings := c.config.settings()
+	if serverMajor(c.pg) >= 17 {
+		settings = append(settings, setting{"transaction_timeout", "0", "0"})
+	}
+	calls := make([]string, len(settings))
+	for i, s := range settings {
+		calls[i] = fmt.Sprintf("set_config(%s, %s, false)", literal(s.name), literal(s.value))
+	}
+	results, err := c.pg.Exec(ctx, "SELECT "+strings.Join(calls, ", ")).ReadAll()
+	if err != nil {
+		return fmt.Errorf("make the settings of the replication connection: %w", err)
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != len(settings) {
+		return errors.New("make the settings of the replication connection: the source did not return them")
+	}
+	for i, s := range settings {
+		if got := string(results[0].Rows[0][i]); got != s.shown {
 			return &cdc.Refusal{Name: "setting_refused", Problem: fmt.Sprintf("the source has %s = %q where LiveDB set %q", s.name, got, s.shown),
 				Remedy: "connect directly to the database: something between drops the connection's options"}
 		}
 	}
 	return nil
+}
+
+// serverMajor is the server's version, such as 17; 0 if it does not tell.
+func serverMajor(pg *pgconn.PgConn) (major int) {
+	fmt.Sscanf(pg.ParameterStatus("server_version"), "%d", &major)
+	return major
 }
 
 // text runs a query of one row and one column.
@@ -132,9 +158,19 @@ func (c *Conn) Lead(ctx context.Context, waiting func()) error {
 func (c *Conn) Identify(ctx context.Context) (Identity, error) {
 	r, err := pglogrepl.IdentifySystem(ctx, c.pg)
 	if err != nil {
-		return Identity{}, streamError(err, c.config)
+		return Identity{}, c.refused(err)
 	}
 	return Identity{SystemID: r.SystemID, Timeline: r.Timeline, Current: r.XLogPos, Database: r.DBName}, nil
+}
+
+// refused names what a server says that lets us in and is no Postgres of the right kind, such as a pooler.
+func (c *Conn) refused(err error) error {
+	if e, ok := errorAs[*pgconn.PgError](err); ok {
+		if refusal := answerRefusal(c.parsed, e); refusal != nil {
+			return refusal
+		}
+	}
+	return streamError(err, c.config)
 }
 
 // Identify asks a source whose history it shows, on a connection of its own.

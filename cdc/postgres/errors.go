@@ -26,7 +26,7 @@ func roleRefusal(user string) *cdc.Refusal {
 func streamError(err error, c Config) error {
 	e, ok := errorAs[*pgconn.PgError](err)
 	if !ok {
-		return fmt.Errorf("the replication connection broke: %w", err)
+		return &LostError{err}
 	}
 	switch e.Code {
 	case "55006": // object_in_use

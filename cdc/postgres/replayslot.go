@@ -24,6 +24,11 @@ func OpenReplayKeeper(ctx context.Context, c Config) (*ReplayKeeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	// To move a slot is one transaction, which may take long. The setting is new in 17.
+	if _, err := conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'`); err != nil {
+		conn.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("allow the slot %s long moves: %w", ReplaySlot(c.Slot), err)
+	}
 	return &ReplayKeeper{conn: conn, slot: c.Slot}, nil
 }
 

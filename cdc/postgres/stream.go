@@ -166,7 +166,7 @@ func (s *Stream) Status(now time.Time) error {
 		WALWritePosition: max(s.received, durable), WALFlushPosition: durable, WALApplyPosition: durable, ClientTime: now,
 		ReplyRequested: now.Sub(s.heard) > s.silence/6})
 	if err != nil {
-		return fmt.Errorf("send a status to the source: %w", err)
+		return &LostError{fmt.Errorf("send a status: %w", err)}
 	}
 	return failpoint.Hit(failpoint.AfterStatus)
 }
@@ -206,8 +206,8 @@ func (s *Stream) receive() error {
 		return streamError(pgError(m), s.conn.config)
 	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
 		return nil
-	case *pgproto3.CopyDone:
-		return errors.New("the source ended the stream")
+	case *pgproto3.CopyDone, *pgproto3.CommandComplete: // as a server does that is shut down
+		return &LostError{errors.New("the source ended the stream")}
 	default:
 		return fmt.Errorf("the source sent %T in the middle of the stream", m)
 	}

@@ -35,7 +35,7 @@ func secure(cc *pgx.ConnConfig, sourceURL string) error {
 			way.TLSConfig = verified(way.TLSConfig, way.Host, mayVerifyCA)
 		case someTLS(cc, way.Host):
 			continue // of allow and prefer: nothing is tried without TLS
-		case strings.HasSuffix(way.Host, ".neon.tech"):
+		case onNeon(way.Host):
 			return &cdc.Refusal{Name: "source_tls_required", Problem: "the source " + way.Host + " is asked for without TLS, which Neon does not have",
 				Remedy: "leave sslmode=disable out of --source"}
 		}

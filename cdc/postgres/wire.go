@@ -48,6 +48,8 @@ func dialWire(ctx context.Context, network, address string, open func(ctx contex
 		raw, err := open(ctx, network, address)
 		return newWire(raw), err
 	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
 	if host, _, _ := net.SplitHostPort(address); dial.Local(host) {
 		raw, err := dial.Buffered(ctx, network, address, nearBuffer)
 		return newWire(raw), err

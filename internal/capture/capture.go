@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -43,9 +42,7 @@ type Config struct {
 
 // Limits of starting again.
 const (
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
-	drainLimit   = 1500 * time.Millisecond // for the last commit after the role was told to stop
+	drainLimit = 1500 * time.Millisecond // for the last commit after the role was told to stop
 
 	// A source that decodes a huge transaction is as silent as one that is gone: each time, we wait twice as long.
 	firstSilence = 90 * time.Second
@@ -58,9 +55,9 @@ const (
 func Run(ctx context.Context, c Config) error {
 	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}, window: &window{}}
 	r.report()
-	backoff := firstBackoff
+	var pauses backoff
 	for first := true; ; first = false {
-		before := r.progress.Commits.Load()
+		before, began := r.progress.Commits.Load(), time.Now()
 		err := Preflight(ctx, c)
 		if err == nil {
 			err = failpoint.Hit(failpoint.Preflighted)
@@ -73,25 +70,24 @@ func Run(ctx context.Context, c Config) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if hopeless || permanent(err) {
+		v := judge(err, !r.served.IsZero())
+		if hopeless || v.permanent {
 			c.Status.Set(status.Error, err.Error())
 			return err
 		}
-		if r.progress.Commits.Load() != before { // it came some way: this is not the old trouble
-			backoff = firstBackoff
-		}
+		lived := r.served.After(began) && time.Since(r.served) > settled
+		pause := pauses.next(v, lived || r.progress.Commits.Load() != before)
 		if errors.Is(err, postgres.ErrSilent) {
 			r.silence = min(2*max(r.silence, firstSilence), lastSilence)
 		}
-		c.Log.Warn("the stream starts again", "reason", err, "in", backoff)
+		c.Log.Warn("the stream starts again", "reason", err, "in", pause.Round(time.Millisecond))
 		c.Status.Set(status.Warning, err.Error())
-		c.Metrics.Reconnects.WithLabelValues(reason(err)).Inc()
+		c.Metrics.Reconnects.WithLabelValues(v.reason).Inc()
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		case <-time.After(pause):
 		}
-		backoff = min(2*backoff, lastBackoff)
 	}
 }
 
@@ -101,6 +97,7 @@ type role struct {
 	topics   envelope.Topics
 	progress *producer.Progress
 	window   *window
+	served   time.Time     // when the source last began to stream to us; zero: never
 	silence  time.Duration // that a session allows the source; 0 is the default
 }
 

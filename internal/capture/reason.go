@@ -1,7 +1,10 @@
 package capture
 
 import (
+	"cmp"
 	"errors"
+	"math/rand/v2"
+	"time"
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/postgres"
@@ -9,32 +12,63 @@ import (
 	"github.com/livedb/livedb/producer"
 )
 
-// permanent tells what trying again would not mend.
-func permanent(err error) bool {
-	var refusal *cdc.Refusal
-	return errors.As(err, &refusal)
+// Limits of starting again. A source that can be reached again is streamed from within 5 s, of which the pause before the next
+// try is one part and the start itself another.
+const (
+	firstPause  = 100 * time.Millisecond
+	soonPause   = time.Second      // at most, where the source is away
+	usualPause  = 3 * time.Second  // at most, for what nobody knows, and for Kafka
+	seldomPause = 30 * time.Second // at most, where the source refuses us
+	settled     = 10 * time.Second // a stream that ran so long had overcome the old trouble
+)
+
+// verdict is what an error means for a stream that would stay connected.
+type verdict struct {
+	reason    string        // the label of a new start
+	permanent bool          // trying again would not mend it
+	pause     time.Duration // the longest before the next try
 }
 
-// reason is the label of a restart.
-func reason(err error) string {
-	var connect *postgres.ConnectError
-	var busy *postgres.SlotBusyError
+// judge tells what passes from what does not. served says that this source, with this configuration, has streamed before: then a
+// password that is refused is being changed, rather than wrong. The source's errors are judged by postgres.Judge, what Kafka will
+// not take is a refusal by now (kafka.Named).
+func judge(err error, served bool) verdict {
 	var unreachable *kafka.UnreachableError
+	var refusal *cdc.Refusal
+	known := errors.As(err, &refusal)
 	switch {
-	case errors.As(err, &connect):
-		return "source_unreachable"
-	case errors.As(err, &busy):
-		return "slot_in_use"
+	case known: // of either side
 	case errors.As(err, &unreachable):
-		return "kafka_unreachable"
+		return verdict{"kafka_unreachable", false, usualPause}
 	case errors.Is(err, producer.ErrStalled):
-		return "kafka_stalled"
-	case errors.Is(err, postgres.ErrSilent):
-		return "source_silent"
+		return verdict{"kafka_stalled", false, usualPause}
 	case errors.Is(err, kafka.ErrOutcomeUnknown):
-		return "outcome_unknown"
+		return verdict{"outcome_unknown", false, usualPause}
 	case kafka.Fenced(err):
-		return "fenced"
+		return verdict{"fenced", false, usualPause}
 	}
-	return "broken"
+	reason, patience := postgres.Judge(err)
+	v := verdict{reason: cmp.Or(reason, "broken"), pause: usualPause}
+	switch {
+	case patience == postgres.Soon:
+		v.pause = soonPause
+	case patience == postgres.Seldom, patience == postgres.Served && served:
+		v.pause = seldomPause
+	case patience == postgres.Served, patience == postgres.Never:
+		v.permanent = true
+	}
+	return v
+}
+
+// backoff makes each pause twice as long as the last one, as far as the verdict lets it.
+type backoff struct{ last time.Duration }
+
+// next returns the pause before the next start: half of it certain, half of it drawn, so that many who lost the same source do
+// not come back as one. fresh says that the stream came some way since the last pause, so that this is another trouble.
+func (b *backoff) next(v verdict, fresh bool) time.Duration {
+	if fresh || b.last == 0 {
+		b.last = firstPause / 2
+	}
+	b.last = min(2*b.last, v.pause)
+	return b.last/2 + rand.N(b.last/2)
 }

@@ -189,6 +189,7 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 	}
 	assembler := producer.NewAssembler(envelope.Stream{Name: r.Prefix, Database: from.Database, Version: r.Version, Epoch: from.Epoch}, from, tables.resolve)
 	w := producer.NewWriter(assembler, p, r.topics, tables.written, r.Limits, r.Metrics, r.progress)
+	r.served = time.Now()
 	r.Status.Set(status.Healthy, "")
 	r.Log.Info("streaming", "slot", r.Source.Slot, "from", from.End, "seq", from.Seq)
 
