@@ -82,6 +82,7 @@ var allowed = [][2]string{
 	{"internal/faults", "processor"},
 	{"internal/faults", "producer"},
 	{"internal/faults/run", "internal/faults"},
+	{"internal/neontest", "internal/devstack"},
 
 	// Above everything too: it measures the roles as they are, on both sides of Kafka.
 	{"internal/bench", "cdc"},

@@ -43,6 +43,7 @@ type Config struct {
 // Limits of starting again.
 const (
 	drainLimit = 1500 * time.Millisecond // for the last commit after the role was told to stop
+	repeatLog  = 10 * time.Second        // between two log lines for the same reason; status and metrics have each
 
 	// A source that decodes a huge transaction is as silent as one that is gone: each time, we wait twice as long.
 	firstSilence = 90 * time.Second
@@ -56,6 +57,10 @@ func Run(ctx context.Context, c Config) error {
 	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}, window: &window{}}
 	r.report()
 	var pauses backoff
+	var told struct {
+		reason string
+		at     time.Time
+	}
 	for first := true; ; first = false {
 		before, began := r.progress.Commits.Load(), time.Now()
 		err := Preflight(ctx, c)
@@ -80,7 +85,10 @@ func Run(ctx context.Context, c Config) error {
 		if errors.Is(err, postgres.ErrSilent) {
 			r.silence = min(2*max(r.silence, firstSilence), lastSilence)
 		}
-		c.Log.Warn("the stream starts again", "reason", err, "in", pause.Round(time.Millisecond))
+		if v.reason != told.reason || time.Since(told.at) > repeatLog {
+			c.Log.Warn("the stream starts again", "reason", err, "in", pause.Round(time.Millisecond))
+			told.reason, told.at = v.reason, time.Now()
+		}
 		c.Status.Set(status.Warning, err.Error())
 		c.Metrics.Reconnects.WithLabelValues(v.reason).Inc()
 		select {

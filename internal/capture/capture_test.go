@@ -82,7 +82,9 @@ func (b *bench) start() (stop func() error) {
 // run runs the role until the context ends or it stops by itself.
 func (b *bench) run(ctx context.Context) (ended <-chan error) {
 	c := b.config
-	c.Metrics = metrics.NewCDC(prometheus.NewRegistry())
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewCDC(prometheus.NewRegistry())
+	}
 	done := make(chan error, 1)
 	go func() { done <- capture.Run(ctx, c) }()
 	return done

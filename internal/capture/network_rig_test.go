@@ -22,6 +22,7 @@ import (
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/faults/network"
 	"github.com/livedb/livedb/internal/kafka"
+	"github.com/livedb/livedb/internal/neontest"
 	"github.com/livedb/livedb/internal/status"
 	"github.com/livedb/livedb/processor"
 	"github.com/livedb/livedb/producer"
@@ -45,6 +46,8 @@ type rig struct {
 	stop            func() error
 	reader          *processor.Reader
 	seen            history
+	neon            *neontest.Endpoint // on the way to the source, before its dialer; may be nil
+	service         string             // a file that tells where that is; empty: its name does
 }
 
 // newRig starts the role and the load, and returns when the stream runs. before is called ahead of them; it may be nil.
@@ -94,6 +97,14 @@ func newRig(t *testing.T, server *devstack.Postgres, before func(*rig)) *rig {
 func (r *rig) start() {
 	faulty := *r.bench
 	faulty.config.Kafka.Dial, faulty.config.Source.Dial = r.kafka.Dial, r.postgres.Dial
+	if r.neon != nil {
+		faulty.config.Source.URL = r.neon.URL(neontest.Host, "postgres", "none", r.config.Source.Slot)
+		faulty.config.Source.Dial, r.neon.Dial = r.neon.Resolve, r.postgres.Dial
+	}
+	if r.service != "" {
+		faulty.config.Source.URL = "postgres:///" + r.config.Source.Slot + "?service=livedb&servicefile=" + r.service
+		faulty.config.Source.Dial = nil
+	}
 	r.stop = sync.OnceValue(faulty.start())
 }
 

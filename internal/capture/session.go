@@ -175,6 +175,7 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 	if err != nil {
 		return r.evict(ctx, err)
 	}
+	r.served = time.Now()
 	if err := failpoint.Hit(failpoint.Started); err != nil {
 		return err
 	}
@@ -189,7 +190,6 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 	}
 	assembler := producer.NewAssembler(envelope.Stream{Name: r.Prefix, Database: from.Database, Version: r.Version, Epoch: from.Epoch}, from, tables.resolve)
 	w := producer.NewWriter(assembler, p, r.topics, tables.written, r.Limits, r.Metrics, r.progress)
-	r.served = time.Now()
 	r.Status.Set(status.Healthy, "")
 	r.Log.Info("streaming", "slot", r.Source.Slot, "from", from.End, "seq", from.Seq)
 
