@@ -12,6 +12,7 @@ import (
 // Monitor looks at the slot and the publication from a connection of its own. One goroutine asks; any may read the last answers.
 type Monitor struct {
 	conn        *pgx.Conn
+	config      Config
 	slot        string
 	publication string
 	current     atomic.Uint64
@@ -24,11 +25,16 @@ func OpenMonitor(ctx context.Context, c Config) (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Monitor{conn: conn, slot: c.Slot, publication: c.Publication}, nil
+	return &Monitor{conn: conn, config: c, slot: c.Slot, publication: c.Publication}, nil
 }
 
 // Close disconnects.
 func (m *Monitor) Close(ctx context.Context) { m.conn.Close(ctx) }
+
+// Preflight looks at the source as the function of this name does, on the monitor's connection.
+func (m *Monitor) Preflight(ctx context.Context) (*Server, error) {
+	return preflight(ctx, m.conn, m.config)
+}
 
 // Slot reads the slot; nil if it does not exist.
 func (m *Monitor) Slot(ctx context.Context) (*Slot, error) {

@@ -58,6 +58,10 @@ func Preflight(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	return preflight(ctx, conn, c)
+}
+
+func preflight(ctx context.Context, conn *pgx.Conn, c Config) (*Server, error) {
 	s, err := inspect(ctx, conn, c)
 	if err != nil {
 		return nil, err

@@ -81,11 +81,12 @@ func Run(ctx context.Context, c Config) error {
 			return err
 		}
 		lived := r.served.After(began) && time.Since(r.served) > settled
-		pause := pauses.next(v, lived || r.progress.Commits.Load() != before)
+		fresh := lived || r.progress.Commits.Load() != before
+		pause := pauses.next(v, fresh)
 		if errors.Is(err, postgres.ErrSilent) {
 			r.silence = min(2*max(r.silence, firstSilence), lastSilence)
 		}
-		if v.reason != told.reason || time.Since(told.at) > repeatLog {
+		if fresh || v.reason != told.reason || time.Since(told.at) > repeatLog {
 			c.Log.Warn("the stream starts again", "reason", err, "in", pause.Round(time.Millisecond))
 			told.reason, told.at = v.reason, time.Now()
 		}

@@ -12,10 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/devstack"
 	. "github.com/livedb/livedb/internal/faults/network"
 	"github.com/livedb/livedb/internal/metrics"
 	"github.com/livedb/livedb/internal/neontest"
+	"github.com/livedb/livedb/internal/status"
 )
 
 // docs/neon.md tells which test holds which of Neon's rules. Here are those that take a whole role.
@@ -260,24 +262,73 @@ func TestASlotDroppedUnderTheStreamStopsIt(t *testing.T) {
 	b.refused("slot_missing")
 }
 
-// The server's bytes are late by more than wal_sender_timeout, and the limits of time that the database sets for its connections
-// are shorter still: the walsender lives on, for our statuses come, and no second one takes its place.
+// The server's bytes are late by more than wal_sender_timeout, then slow, and the limits of time that the database sets for its
+// connections are shorter still: the walsender lives on, for our statuses come, and no second one takes its place.
 func TestWALThatComesLate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, devstack.SharedPostgres(t), func(r *rig) {
-		for _, set := range []string{"idle_in_transaction_session_timeout = '2s'", "idle_session_timeout = '2s'", "statement_timeout = '2s'"} {
-			r.exec("ALTER DATABASE " + r.config.Source.Slot + " SET " + set)
+		limits := []string{"idle_in_transaction_session_timeout", "idle_session_timeout", "statement_timeout"}
+		var since17 bool
+		if err := r.conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'transaction_timeout')").Scan(&since17); err != nil {
+			t.Fatal(err)
+		}
+		if since17 {
+			limits = append(limits, "transaction_timeout")
+		}
+		r.exec("CREATE TABLE bulk (id int PRIMARY KEY, v text)")
+		for _, limit := range limits {
+			r.exec("ALTER DATABASE " + r.config.Source.Slot + " SET " + limit + " = '1s'")
 		}
 	})
 	walsender := r.slot("active_pid")
 	late, cancel := context.WithTimeout(t.Context(), senderTimeout+2*time.Second)
 	defer cancel()
-	held := r.postgres.Inject(Fault{Match: Of(r.config.Source.Slot, Type(XLogData)), Action: Hold, Until: late.Done()})
+	ours := Of(r.config.Source.Slot, Type(XLogData))
+	held := r.postgres.Inject(Fault{Match: ours, Action: Hold, Until: late.Done()})
 	r.happen("the late WAL", held.Fired())
 	<-late.Done()
+	r.progress()
+	slow := r.postgres.Inject(Fault{Match: ours, Action: Slow, Rate: 4000})
+	r.happen("the slow WAL", slow.Fired())
+	r.exec("INSERT INTO bulk SELECT i, repeat(md5(i::text), 250) FROM generate_series(1, 1500) i") // 12 MB, for some seconds
+	r.await(counted(r.committed()[1] + 2))                                                         // so that what progress waits for is behind it
 	r.progress()
 	if now := r.slot("active_pid"); now != walsender {
 		t.Errorf("the walsender is %s, and was %s", now, walsender)
 	}
 	r.finish()
+}
+
+// Of Neon's ten slots one is its own, and the others may be taken. A stream that runs does not need another; a new one is refused by
+// name; one that starts again waits for the slot of its witness, seldom asking, and says so.
+func TestNeonsTenSlots(t *testing.T) {
+	t.Parallel()
+	server := devstack.TestPostgres(t, map[string]string{"max_replication_slots": "10", "max_wal_senders": "10"})
+	b := benchOn(t, server.URL(), "livedb_ten")
+	b.exec("CREATE TABLE a (id int PRIMARY KEY)", "SELECT pg_create_physical_replication_slot('wal_proposer_slot')")
+	waitsFor := b.counts()
+	stop := b.start()
+	r := b.reader()
+	b.awaitSlot()
+	b.exec("INSERT INTO a VALUES (1)")
+	b.expect(r, `1 c public.a null -> {"id":1}`)
+	b.await("SELECT count(*) = 3 FROM pg_replication_slots") // ours, and the one that lags behind
+	b.exec("SELECT pg_create_physical_replication_slot('taken_' || i) FROM generate_series(1, 7) i", "INSERT INTO a VALUES (2)")
+	b.expect(r, `2 c public.a null -> {"id":2}`)
+
+	second := b.config
+	second.Prefix, second.Source.Slot, second.Metrics = "another", "another", metrics.NewCDC(prometheus.NewRegistry())
+	second.Status = status.NewBoard("second").Role("cdc")
+	var refusal *cdc.Refusal
+	if err := capture.Run(t.Context(), second); !errors.As(err, &refusal) || refusal.Name != "slots_exhausted" {
+		t.Errorf("a new stream ended with %v", err)
+	}
+
+	b.exec("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active", "INSERT INTO a VALUES (3)")
+	waitsFor("source_slots_taken", 1)
+	b.exec("SELECT pg_drop_replication_slot('taken_1')")
+	b.expect(r, `3 c public.a null -> {"id":3}`)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
 }

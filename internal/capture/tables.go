@@ -74,7 +74,7 @@ func (t *tables) close() {
 // settle makes the topics of all published tables before the first event, so that readers and people find them, and writes
 // the topology if it has changed since the last session.
 func (t *tables) settle(ctx context.Context, p *kafka.Producer) error {
-	server, err := postgres.Preflight(ctx, t.role.Source)
+	server, err := t.monitor.Preflight(ctx)
 	if err != nil {
 		return err
 	}
