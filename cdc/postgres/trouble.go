@@ -203,7 +203,7 @@ func (e *LostError) Unwrap() error { return e.err }
 
 // connectError says what failed without the secrets that pgx may repeat.
 func connectError(c Config, cc *pgx.ConnConfig, err error) error {
-	text := Mask(err.Error(), c.URL)
+	text := strings.Join(strings.Fields(Mask(err.Error(), c.URL)), " ") // pgx writes a line for each way that it tried
 	if pgErr, ok := errorAs[*pgconn.PgError](err); ok {
 		text = pgErr.Message
 		if refusal := answerRefusal(cc, pgErr); refusal != nil {
