@@ -37,7 +37,6 @@ type answer struct {
 var answers = []answer{
 	// What a person has to mend.
 	{"", []string{"exceeded", "quota"}, "source_quota_exceeded", Never},
-	{"", []string{"Check your quotas"}, "source_quota_exceeded", Never},
 	{"", []string{"Disk quota exceeded"}, "source_quota_exceeded", Never},
 	{"", []string{"limit of concurrently active endpoints"}, "source_quota_exceeded", Never},
 	{"", []string{"unsupported startup parameter"}, "pooled_endpoint", Never},
@@ -67,6 +66,7 @@ var answers = []answer{
 	{"57P02", nil, "source_stopped", Soon},  // crash_shutdown
 	{"57P03", nil, "source_starting", Soon}, // cannot_connect_now
 	{"", []string{"connect to compute node"}, "source_starting", Soon},
+	{"", []string{"endpoint is temporarily unavailable"}, "source_locked", Seldom}, // Neon's maintenance, or a quota: it does not say which
 	{"", []string{"Control plane request failed"}, "source_starting", Soon},
 	{"", []string{"server closed the connection unexpectedly"}, "source_wal_unavailable", Soon},
 	{"", []string{"lost synchronization with server"}, "source_wal_unavailable", Soon},

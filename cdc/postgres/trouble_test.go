@@ -47,7 +47,7 @@ func TestWhatASourceSays(t *testing.T) {
 
 		{"XX000", "Your account or project has exceeded the compute time quota. Upgrade your plan to increase limits.", "source_quota_exceeded", Never},
 		{"53300", "Your project has exceeded the data transfer quota. Upgrade your plan to increase limits.", "source_quota_exceeded", Never},
-		{"XX000", "Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.", "source_quota_exceeded", Never},
+		{"XX000", "Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.", "source_locked", Seldom},
 		{"53100", "could not extend file: Disk quota exceeded", "source_quota_exceeded", Never},
 		{"XX000", "password authentication failed for user 'livedb'", "source_login_refused", Served},
 		{"XX000", "This IP address 203.0.113.7 is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon console.", "source_address_refused", Served},
