@@ -290,8 +290,13 @@ func TestWALThatComesLate(t *testing.T) {
 	r.progress()
 	slow := r.postgres.Inject(Fault{Match: ours, Action: Slow, Rate: 4000})
 	r.happen("the slow WAL", slow.Fired())
+	r.stopLoad()                                                                                   // which would take its time on this way
 	r.exec("INSERT INTO bulk SELECT i, repeat(md5(i::text), 250) FROM generate_series(1, 1500) i") // 12 MB, for some seconds
-	r.await(counted(r.committed()[1] + 2))                                                         // so that what progress waits for is behind it
+	before := r.committed()[1]
+	r.stopLoad = r.write()
+	t.Cleanup(r.stopLoad)
+	r.await(counted(before + 2)) // so that what progress waits for is behind it
+	r.stopLoad()
 	r.progress()
 	if now := r.slot("active_pid"); now != walsender {
 		t.Errorf("the walsender is %s, and was %s", now, walsender)
