@@ -14,6 +14,7 @@ import (
 type Progress struct {
 	Transactions, Events, Bytes, Commits, Seq, LastCommitNanos atomic.Int64
 	Commit                                                     atomic.Uint64 // LSN of the last whole transaction
+	Acked                                                      atomic.Uint64 // LSN up to which the source may forget
 }
 
 // count reports a committed batch.
@@ -23,6 +24,7 @@ func (w *Writer) count(b *Batch, began time.Time) {
 	m.KafkaTransactions.WithLabelValues("commit").Inc()
 	m.TransactionDuration.Observe(now.Sub(began).Seconds())
 	p.Commits.Add(1)
+	p.Acked.Store(uint64(b.checkpoint.AckedUpto))
 	for _, place := range b.places {
 		m.Records.WithLabelValues(place.topic).Add(float64(place.records))
 	}

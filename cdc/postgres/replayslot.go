@@ -11,8 +11,8 @@ import (
 	"github.com/livedb/livedb/cdc"
 )
 
-// ReplayKeeper makes the replay slot and moves it. It has a connection of its own, since moving decodes all WAL on the
-// way. One goroutine uses it.
+// ReplayKeeper makes the replay slot, moves it and drops it. It has a connection of its own, since moving decodes all WAL on
+// the way. One goroutine uses it.
 type ReplayKeeper struct {
 	conn *pgx.Conn
 	slot string
@@ -35,16 +35,6 @@ func OpenReplayKeeper(ctx context.Context, c Config) (*ReplayKeeper, error) {
 // Close disconnects.
 func (k *ReplayKeeper) Close(ctx context.Context) { k.conn.Close(ctx) }
 
-// Slot reads the replay slot, nil if there is none, and the end of the source's WAL.
-func (k *ReplayKeeper) Slot(ctx context.Context) (*Slot, cdc.LSN, error) {
-	slot, err := readSlot(ctx, k.conn, ReplaySlot(k.slot))
-	if err != nil {
-		return nil, 0, err
-	}
-	current, err := currentLSN(ctx, k.conn)
-	return slot, current, err
-}
-
 // Create makes the replay slot as a copy of the live one, which it follows from there; one that has lost its WAL is
 // dropped first.
 func (k *ReplayKeeper) Create(ctx context.Context) error {
@@ -58,16 +48,34 @@ func (k *ReplayKeeper) Create(ctx context.Context) error {
 	return nil
 }
 
-// Advance moves the replay slot, never beyond what the stream has delivered: the commit at the given LSN is still decoded
-// from it. It takes as long as decoding the WAL on the way. A slot that somebody reads just now is left where it is.
-func (k *ReplayKeeper) Advance(ctx context.Context, to cdc.CommitLSN) error {
-	_, err := k.conn.Exec(ctx, `SELECT pg_replication_slot_advance($1::name, $2::text::pg_lsn)`, ReplaySlot(k.slot), to.String())
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "55006" { // object_in_use
-		return nil
+// Drop drops the replay slot. One that somebody reads just now is left, for the next try.
+func (k *ReplayKeeper) Drop(ctx context.Context) error {
+	replay := ReplaySlot(k.slot)
+	_, err := k.conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active`, replay)
+	if err = unlessInUse(err); err != nil {
+		return fmt.Errorf("drop the slot %s: %w", replay, err)
 	}
-	if err != nil {
+	return nil
+}
+
+// Advance moves the replay slot, never beyond what the stream has delivered: the commit at the given LSN is still decoded
+// from it. It takes as long as reading the WAL on the way. A slot that somebody reads just now is left where it is.
+//
+// Postgres sets confirmed_flush_lsn to the LSN itself, but restart_lsn, which is what holds WAL back, only to the last
+// record of running transactions that it passed: there is one every 15 seconds, and one at each checkpoint.
+func (k *ReplayKeeper) Advance(ctx context.Context, to cdc.LSN) error {
+	_, err := k.conn.Exec(ctx, `SELECT pg_replication_slot_advance($1::name, $2::text::pg_lsn)`, ReplaySlot(k.slot), to.String())
+	if err = unlessInUse(err); err != nil {
 		return fmt.Errorf("move the slot %s to %s: %w", ReplaySlot(k.slot), to, err)
 	}
 	return nil
+}
+
+// unlessInUse hides that somebody has the slot just now (object_in_use).
+func unlessInUse(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55006" {
+		return nil
+	}
+	return err
 }

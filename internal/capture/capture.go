@@ -35,6 +35,9 @@ type Config struct {
 	// RetentionBytes bounds each partition of the topics that hold events and their order; 0 leaves it to the broker.
 	RetentionBytes int64
 
+	// Window is how far the replay slot stays behind.
+	Window Window
+
 	Metrics *metrics.CDC
 	Status  *status.Reporter
 	Log     *slog.Logger
@@ -54,8 +57,9 @@ const (
 // trying again would not help. It returns an error of its first preflight at once; later it waits for the source and
 // for Kafka as long as it takes.
 func Run(ctx context.Context, c Config) error {
-	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}, window: &window{}}
+	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}}
 	r.report()
+	r.warden = newWarden(r)
 	var pauses backoff
 	var told struct {
 		reason string
@@ -68,6 +72,9 @@ func Run(ctx context.Context, c Config) error {
 			err = failpoint.Hit(failpoint.Preflighted)
 		}
 		hopeless := first && err != nil
+		if first && err == nil {
+			defer r.warden.start(ctx)()
+		}
 		if err == nil {
 			err = r.session(ctx)
 		}
@@ -105,7 +112,7 @@ type role struct {
 	Config
 	topics   envelope.Topics
 	progress *producer.Progress
-	window   *window
+	warden   *warden
 	served   time.Time     // when the source last began to stream to us; zero: never
 	silence  time.Duration // that a session allows the source; 0 is the default
 }

@@ -24,6 +24,9 @@ func Preflight(ctx context.Context, c Config) error {
 	if err := c.Limits.Check(); err != nil {
 		return err
 	}
+	if err := c.Window.Check(); err != nil {
+		return err
+	}
 	e := &evidence{}
 	var err error
 	if e.server, err = postgres.Preflight(ctx, c.Source); err != nil {

@@ -30,12 +30,14 @@ func (r *role) session(ctx context.Context) error {
 		return err
 	}
 	err = conn.Lead(ctx, func() {
+		r.warden.lead(false)
 		r.Status.Set(status.Warning, "another cdc leads the slot "+r.Source.Slot+"; waiting for it to go")
 		r.Log.Info("another cdc leads this slot, waiting", "slot", r.Source.Slot)
 	})
 	if err != nil {
 		return err
 	}
+	r.warden.lead(true)
 	if err := failpoint.Hit(failpoint.Leading); err != nil {
 		return err
 	}
@@ -168,7 +170,7 @@ func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, p *kafka.Prod
 func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Producer, from producer.Checkpoint, tables *tables) error {
 	s, err := conn.Start(ctx, from.End, postgres.StreamOptions{
 		Bytes:   func(n int) { r.Metrics.WALBytes.Add(float64(n)) },
-		Read:    func(n int) { r.Metrics.SocketReads.Inc(); r.Metrics.SocketBytes.Add(float64(n)) },
+		Read:    func(n int) { r.Metrics.SocketReads.Inc(); r.Metrics.SocketBytes.Add(float64(n)); r.warden.hear() },
 		Stray:   r.Metrics.Stray.Inc,
 		Silence: r.silence,
 	})
@@ -193,6 +195,8 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 	r.Status.Set(status.Healthy, "")
 	r.Log.Info("streaming", "slot", r.Source.Slot, "from", from.End, "seq", from.Seq)
 
+	r.warden.begin(from)
+	defer r.warden.end()
 	group, running := errgroup.WithContext(ctx)
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
@@ -204,7 +208,7 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		return err
 	})
 	group.Go(func() error { return tables.watch(running) })
-	group.Go(func() error { return r.keepReplaySlot(running, from.Commit) })
+	group.Go(func() error { r.warden.seed(running, tables.client); return nil })
 	var cause error // why the stream ended, which what follows from it must not hide
 	group.Go(func() error {
 		cause = s.Run(running, w)

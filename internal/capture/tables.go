@@ -14,7 +14,6 @@ import (
 	"github.com/livedb/livedb/cdc/postgres"
 	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
-	"github.com/livedb/livedb/internal/status"
 	"github.com/livedb/livedb/producer"
 )
 
@@ -239,13 +238,12 @@ func (t *tables) checkPublication(ctx context.Context, was *producer.Published, 
 	return nil
 }
 
-// watch looks at the slot and the publication and shows how they fare, until the context ends. It ends the session if it
-// cannot look, or if what it sees breaks a promise.
+// watch looks at the slot and the publication until the context ends. It ends the session if it cannot look, or if what it
+// sees breaks a promise.
 func (t *tables) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	given := t.written.Clone().Published
-	t.role.Status.Number(status.RetainedWALBytes, func() float64 { return float64(t.monitor.Retained()) })
 	for {
 		if err := t.look(ctx, &given); err != nil {
 			return unlessEnded(ctx, err)
@@ -260,7 +258,7 @@ func (t *tables) watch(ctx context.Context) error {
 
 // look looks once.
 func (t *tables) look(ctx context.Context, given *producer.Published) error {
-	name, m := t.role.Source.Slot, t.role.Metrics
+	name := t.role.Source.Slot
 	slot, err := t.monitor.Slot(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the slot %s: %w", name, err)
@@ -276,19 +274,17 @@ func (t *tables) look(ctx context.Context, given *producer.Published) error {
 	if err := t.checkPublication(ctx, given, publication); err != nil {
 		return err
 	}
-	current := t.monitor.Current()
-	m.SlotActive.WithLabelValues(name).Set(map[bool]float64{true: 1}[slot.Active])
-	m.SlotLag.WithLabelValues(name).Set(float64(current) - float64(slot.Confirmed))
-	m.SlotRetained.WithLabelValues(name).Set(float64(t.monitor.Retained()))
-	m.SlotConfirmed.WithLabelValues(name).Set(float64(slot.Confirmed))
-	m.SlotRestart.WithLabelValues(name).Set(float64(slot.Restart))
-	m.WALCurrent.Set(float64(current))
-	t.role.Status.Text("confirmed_lsn", slot.Confirmed.String())
-	t.role.Status.Text("restart_lsn", slot.Restart.String())
-	t.role.Status.Text("current_lsn", current.String())
 	if commit := t.role.progress.Commit.Load(); commit > 0 {
 		t.role.Status.Text("position", cdc.LSN(commit).String())
 	}
 	t.role.Status.Text("tables", fmt.Sprint(t.met.Load()))
 	return nil
+}
+
+// unlessEnded hides what the end of a context causes.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }

@@ -12,6 +12,7 @@ type PostgresConfig struct {
 	Dir      string            // where the data folder is made; "" means the system's temporary folder
 	Port     int               // 0 means a free one
 	Log      *slog.Logger      // nil means none
+	Segment  int               // size of a WAL segment in MB, a power of two; 0 means Postgres' own 16
 
 	guarded bool // for tests: die by the guard process also where the kernel would do it
 }

@@ -3,6 +3,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -19,10 +20,10 @@ import (
 const maxSocketPath = 103
 
 // initdb makes the data folder and appends the settings to its postgresql.conf, where ALTER SYSTEM can overrule them.
-func (p *Postgres) initdb(ctx context.Context, settings map[string]string) error {
+func (p *Postgres) initdb(ctx context.Context, settings map[string]string, segment int) error {
 	dataDir := p.folder.data()
 	cmd := exec.CommandContext(ctx, filepath.Join(p.binaries.dir, "initdb"),
-		"-D", dataDir, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+		"-D", dataDir, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync", fmt.Sprintf("--wal-segsize=%d", cmp.Or(segment, 16)))
 	cmd.Dir, cmd.Env, cmd.WaitDelay = "/", serverEnv(), 5*time.Second
 	var output tail
 	cmd.Stdout, cmd.Stderr = &output, &output

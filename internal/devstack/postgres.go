@@ -62,7 +62,7 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (_ *Postgres, err er
 		}
 	}()
 
-	if err := p.initdb(ctx, cfg.Settings); err != nil {
+	if err := p.initdb(ctx, cfg.Settings, cfg.Segment); err != nil {
 		return nil, err
 	}
 	if p.guarded {

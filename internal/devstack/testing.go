@@ -27,9 +27,15 @@ func TestPostgres(t testing.TB, settings ...map[string]string) *Postgres {
 	for _, some := range settings {
 		maps.Copy(all, some)
 	}
+	return TestPostgresWith(t, PostgresConfig{Settings: all})
+}
+
+// TestPostgresWith is TestPostgres for a server of any kind.
+func TestPostgresWith(t testing.TB, config PostgresConfig) *Postgres {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
-	p, err := StartPostgres(ctx, PostgresConfig{Settings: all})
+	p, err := StartPostgres(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}

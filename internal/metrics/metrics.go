@@ -70,6 +70,9 @@ func NewBurst(r prometheus.Registerer) *Burst {
 	}
 }
 
+// WALStatuses are the values of pg_replication_slots.wal_status.
+var WALStatuses = []string{"reserved", "extended", "unreserved", "lost"}
+
 // CDC holds the metrics of the replication reader and the producer.
 type CDC struct {
 	Events         *prometheus.CounterVec // schema, table, op
@@ -87,6 +90,15 @@ type CDC struct {
 
 	SlotActive, SlotLag, SlotRetained, SlotConfirmed, SlotRestart *prometheus.GaugeVec // slot
 	WALCurrent                                                    prometheus.Gauge
+
+	SlotSafe, SlotRunway, SlotInactive, SlotSnapshotFiles *prometheus.GaugeVec   // slot; a series is missing where nothing limits the slot
+	SlotStatus                                            *prometheus.GaugeVec   // slot, status: WALStatuses
+	SlotSpilledTransactions, SlotSpilledBytes             *prometheus.CounterVec // slot
+	SnapshotFilesLimit                                    prometheus.Gauge
+	WALRate                                               prometheus.Gauge
+
+	WindowSeconds, WindowBytes, WindowStep prometheus.Gauge
+	WindowSteps                            *prometheus.CounterVec // step
 
 	Records             *prometheus.CounterVec // topic
 	RecordBytes         prometheus.Counter
@@ -130,6 +142,22 @@ func NewCDC(r prometheus.Registerer) *CDC {
 		SlotConfirmed: slot("livedb_slot_confirmed_flush_lsn", "The slot's confirmed_flush_lsn as a number."),
 		SlotRestart:   slot("livedb_slot_restart_lsn", "The slot's restart_lsn as a number."),
 		WALCurrent:    gauge("livedb_wal_current_lsn", "The source's current WAL position as a number."),
+
+		SlotSafe:          slot("livedb_slot_safe_wal_bytes", "WAL that may be written before the slot may lose some, by max_slot_wal_keep_size."),
+		SlotRunway:        slot("livedb_slot_runway_seconds", "How long the slot would live if it stood still, at the present write rate."),
+		SlotInactive:      slot("livedb_slot_inactive_since_timestamp_seconds", "When the slot was last in use; only while it is not, and from Postgres 17 on."),
+		SlotSnapshotFiles: slot("livedb_slot_snapshot_files", "Snapshot files newer than the slot, where Neon removes a slot for too many."),
+		SlotStatus: f.NewGaugeVec(prometheus.GaugeOpts{Name: "livedb_slot_wal_status", Help: "1 at the wal_status that the slot has."},
+			[]string{"slot", "status"}),
+		SlotSpilledTransactions: counters("livedb_slot_spill_transactions_total", "Transactions that the walsender spilled to disk to decode them.", "slot"),
+		SlotSpilledBytes:        counters("livedb_slot_spill_bytes_total", "Bytes that it spilled.", "slot"),
+		SnapshotFilesLimit:      gauge("livedb_slot_snapshot_files_limit", "So many, and Neon removes the slot; 0 elsewhere."),
+		WALRate:                 gauge("livedb_wal_bytes_per_second", "How fast the source writes WAL: a mean of about a minute."),
+
+		WindowSeconds: gauge("livedb_replay_window_seconds", "How far back the replay slot reaches, in time, as far as it is known."),
+		WindowBytes:   gauge("livedb_replay_window_bytes", "How far back the replay slot reaches, in WAL; 0 without one."),
+		WindowStep:    gauge("livedb_replay_window_step", "What the guard of the source's disk leaves of the replay window: 0 all, 1 half, 2 a quarter, 3 the last commit, 4 no slot."),
+		WindowSteps:   counters("livedb_replay_window_steps_total", "Steps of the guard, by the one that it went to.", "step"),
 
 		Records:             counters("livedb_kafka_records_total", "Records committed.", "topic"),
 		RecordBytes:         counter("livedb_kafka_record_bytes_total", "Bytes of keys and values committed, before compression."),
