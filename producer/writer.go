@@ -107,12 +107,13 @@ func (w *Writer) Commit(tx cdc.Transaction) error {
 }
 
 // Quiet implements the stream's handler. A position may be acknowledged once nothing before it is open or in flight,
-// and only after a checkpoint says so.
+// and only after a checkpoint says so. What is in flight now lies before it: the position is kept until that is durable, for
+// the source does not name it again for many seconds.
 func (w *Writer) Quiet(lsn cdc.LSN, wanted bool) error {
-	if !w.idle() || uint64(lsn) <= w.durable.Load() {
+	if w.assembler.open || uint64(lsn) <= w.durable.Load() {
 		return nil
 	}
-	w.quiet, w.wanted = lsn, wanted
+	w.quiet, w.wanted = lsn, wanted || w.wanted && w.quiet > 0
 	return w.Tick(time.Now())
 }
 
@@ -129,9 +130,12 @@ func (w *Writer) Tick(now time.Time) error {
 		return nil
 	}
 	if w.quiet > 0 && w.idle() && !now.Before(w.nextHeartbeat()) {
+		news := w.quiet > w.assembler.done.AckedUpto // unless transactions came after it
 		w.assembler.done.AckedUpto = max(w.assembler.done.AckedUpto, w.quiet)
 		w.quiet = 0
-		w.handOver()
+		if news {
+			w.handOver()
+		}
 	}
 	return nil
 }

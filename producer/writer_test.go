@@ -52,3 +52,28 @@ func TestTickNoticesThatKafkaDoesNotCommit(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The source says once that it has nothing more, while what it sent before is still in flight, and then is silent for many
+// seconds: it must not be forgotten, or an idle source keeps its WAL for so long, and a drain does not end.
+func TestAPositionIsKeptUntilItMayBeAcknowledged(t *testing.T) {
+	w := idleWriter(Limits{Heartbeat: time.Millisecond})
+	tx(7, 0x200, insert(logs, "x")).feed(t, w.assembler)
+	w.handOver()
+	must(t, w.Quiet(0x900, false))
+	if w.assembler.done.AckedUpto >= 0x900 {
+		t.Fatal("it may be acknowledged while a batch is in flight")
+	}
+	w.inFlight.Store(0) // as Write does
+	must(t, w.Tick(time.Now().Add(time.Second)))
+	if w.assembler.done.AckedUpto != 0x900 || w.inFlight.Load() != 1 {
+		t.Errorf("up to %s may be acknowledged, in %d batches", w.assembler.done.AckedUpto, w.inFlight.Load())
+	}
+
+	w.inFlight.Store(0)
+	must(t, w.Begin(tx(8, 0xa00).Transaction))
+	must(t, w.Quiet(0xb00, false))
+	must(t, w.Commit(tx(8, 0xa00).Transaction))
+	if w.quiet != 0 {
+		t.Errorf("%s was said in the middle of a transaction, and is kept", w.quiet)
+	}
+}

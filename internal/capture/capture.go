@@ -38,6 +38,10 @@ type Config struct {
 	// Window is how far the replay slot stays behind.
 	Window Window
 
+	// Drain, unless it is nil, has Run return once everything is delivered that had committed when the stream began, and holds
+	// what was done.
+	Drain *Drained
+
 	Metrics *metrics.CDC
 	Status  *status.Reporter
 	Log     *slog.Logger
@@ -60,6 +64,9 @@ func Run(ctx context.Context, c Config) error {
 	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}}
 	r.report()
 	r.warden = newWarden(r)
+	if r.began = time.Now(); c.Drain != nil {
+		r.Limits.Heartbeat = drainHeartbeat
+	}
 	var pauses backoff
 	var told struct {
 		reason string
@@ -72,18 +79,18 @@ func Run(ctx context.Context, c Config) error {
 			err = failpoint.Hit(failpoint.Preflighted)
 		}
 		hopeless := first && err != nil
-		if first && err == nil {
+		if first && err == nil && c.Drain == nil {
 			defer r.warden.start(ctx)()
 		}
 		if err == nil {
 			err = r.session(ctx)
 		}
 		err = kafka.Named(err)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errDrained) {
 			return nil
 		}
 		v := judge(err, !r.served.IsZero())
-		if hopeless || v.permanent {
+		if hopeless || v.permanent || r.exhausted(r.progress.Commits.Load() != before) {
 			c.Status.Set(status.Error, err.Error())
 			return err
 		}
@@ -115,6 +122,8 @@ type role struct {
 	warden   *warden
 	served   time.Time     // when the source last began to stream to us; zero: never
 	silence  time.Duration // that a session allows the source; 0 is the default
+	began    time.Time
+	tries    int // of a drain, in a row without progress
 }
 
 func (r *role) report() {

@@ -29,13 +29,19 @@ func (r *role) session(ctx context.Context) error {
 	if err := failpoint.Hit(failpoint.Dialled); err != nil {
 		return err
 	}
-	err = conn.Lead(ctx, func() {
+	leading, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	err = conn.Lead(leading, func() {
 		r.warden.lead(false)
+		if r.Drain != nil {
+			give(r.led())
+			return
+		}
 		r.Status.Set(status.Warning, "another cdc leads the slot "+r.Source.Slot+"; waiting for it to go")
 		r.Log.Info("another cdc leads this slot, waiting", "slot", r.Source.Slot)
 	})
 	if err != nil {
-		return err
+		return cmp.Or(context.Cause(leading), err)
 	}
 	r.warden.lead(true)
 	if err := failpoint.Hit(failpoint.Leading); err != nil {
@@ -192,6 +198,10 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 	}
 	assembler := producer.NewAssembler(envelope.Stream{Name: r.Prefix, Database: from.Database, Version: r.Version, Epoch: from.Epoch}, from, tables.resolve)
 	w := producer.NewWriter(assembler, p, r.topics, tables.written, r.Limits, r.Metrics, r.progress)
+	handler, err := r.handler(ctx, w)
+	if err != nil {
+		return err
+	}
 	r.Status.Set(status.Healthy, "")
 	r.Log.Info("streaming", "slot", r.Source.Slot, "from", from.End, "seq", from.Seq)
 
@@ -211,8 +221,8 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 	group.Go(func() error { r.warden.seed(running, tables.client); return nil })
 	var cause error // why the stream ended, which what follows from it must not hide
 	group.Go(func() error {
-		cause = s.Run(running, w)
-		if cause != nil || ctx.Err() == nil {
+		cause = s.Run(running, handler)
+		if !errors.Is(cause, errDrained) && (cause != nil || ctx.Err() == nil) {
 			p.Abandon() // the session fails: nothing more may be committed
 			stopWriting()
 			return cause
@@ -221,9 +231,16 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		defer abandon.Stop()
 		w.Drain()
 		<-w.Done()
-		return s.Status(time.Now())
+		if err := s.Status(time.Now()); err != nil {
+			cause = err
+		}
+		return cause
 	})
-	if err := group.Wait(); ctx.Err() == nil {
+	err = group.Wait()
+	if errors.Is(cause, errDrained) {
+		r.drained(ctx, tables.client)
+	}
+	if ctx.Err() == nil || errors.Is(cause, errDrained) {
 		return cmp.Or(cause, err)
 	}
 	return nil

@@ -191,7 +191,11 @@ func (w *warden) lead(has bool) {
 
 // begin notes where the stream goes on. What is known of later commits belongs to another life of it.
 func (w *warden) begin(from producer.Checkpoint) {
+	if d := w.role.Drain; d != nil && d.From == 0 {
+		d.From = from.AckedUpto
+	}
 	w.role.progress.Commit.Store(uint64(from.Commit))
+	w.role.progress.Seq.Store(int64(from.Seq))
 	w.role.progress.Acked.Store(uint64(from.AckedUpto))
 	w.mu.Lock()
 	w.places.begin(from.CommitTime, from.Commit)
