@@ -233,6 +233,20 @@ func parseMemory(text string) (kB int64, ok bool) {
 	return 0, false
 }
 
+// ParseSize reads a size in bytes as Postgres writes it: a whole number of kB, MB, GB or TB, such as 512MB, or 0.
+func ParseSize(text string) (bytes int64, ok bool) {
+	if text == "0" {
+		return 0, true
+	}
+	for _, u := range []unit{{"kB", 1 << 10}, {"MB", 1 << 20}, {"GB", 1 << 30}, {"TB", 1 << 40}} {
+		if number, found := strings.CutSuffix(text, u.name); found {
+			n, err := strconv.ParseUint(number, 10, 20)
+			return int64(n) * u.of, err == nil
+		}
+	}
+	return 0, false
+}
+
 func (c Config) options(given string) string {
 	var b strings.Builder
 	b.WriteString(given)

@@ -188,8 +188,7 @@ func Identify(ctx context.Context, c Config) (Identity, error) {
 func (c *Conn) CreateSlot(ctx context.Context) (cdc.EndLSN, error) {
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	r, err := pglogrepl.CreateReplicationSlot(limited, c.pg, c.config.Slot, "pgoutput",
-		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	point, err := c.createSlot(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		return 0, &cdc.Refusal{Name: "long_transaction", Problem: fmt.Sprintf("the slot %s could not be created within 30 s", c.config.Slot),
 			Remedy: "end the transactions that have been open for long (SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start)", Err: err}
@@ -197,7 +196,7 @@ func (c *Conn) CreateSlot(ctx context.Context) (cdc.EndLSN, error) {
 	if err != nil {
 		return 0, fmt.Errorf("create the slot %s: %w", c.config.Slot, err)
 	}
-	lsn, err := pglogrepl.ParseLSN(r.ConsistentPoint)
+	lsn, err := pglogrepl.ParseLSN(point)
 	if err != nil {
 		return 0, fmt.Errorf("create the slot %s: %w", c.config.Slot, err)
 	}

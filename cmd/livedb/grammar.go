@@ -19,6 +19,7 @@ type grammar struct {
 	Run     runCommand     `cmd:"" help:"Run cdc, process and ui in one process, against your Postgres and your Kafka."`
 	Burst   burstCommand   `cmd:"" help:"Write bursts of changes into the demo's tables of a Postgres."`
 	Cdc     cdcCommand     `cmd:"" help:"Stream every committed change of a Postgres to Kafka, exactly once and in commit order."`
+	Slots   slotsCommand   `cmd:"" help:"List, create or drop the replication slots of a Postgres."`
 	Process processCommand `cmd:"" help:"Keep the views up to date from Kafka."`
 	UI      uiCommand      `cmd:"" name:"ui" help:"Serve the dashboard from Kafka."`
 	Audit   auditCommand   `cmd:"" help:"Prove that a stream holds every change exactly once and in commit order, or name what is wrong."`

@@ -16,7 +16,7 @@ import (
 // The roles, as demo, run and each role's own command start them. Nothing is wired anywhere else.
 
 // runCDC returns an error if the preflight refuses; nothing has been made then, not even the topic of the status.
-func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64) error {
+func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64, adjust ...func(*capture.Config)) error {
 	version, _ := build()
 	limits := producer.Limits{Linger: t.Linger, Bytes: t.BatchBytes, Events: t.BatchEvents}
 	brokers := k.config("cdc")
@@ -27,6 +27,9 @@ func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retent
 	c := capture.Config{Source: source, Kafka: brokers, Prefix: k.Prefix, Partitions: t.Partitions, RetentionBytes: retention,
 		Limits: limits, Version: version,
 		Metrics: metrics.NewCDC(h.registry), Status: h.board.Role("cdc"), Log: h.log.With("role", "cdc")}
+	for _, a := range adjust {
+		a(&c)
+	}
 	if err := capture.Preflight(h.ctx, c); err != nil {
 		return err
 	}

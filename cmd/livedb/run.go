@@ -1,6 +1,9 @@
 package main
 
-import "github.com/livedb/livedb/ui"
+import (
+	"github.com/livedb/livedb/internal/capture"
+	"github.com/livedb/livedb/ui"
+)
 
 // runCommand runs cdc, process and ui in one process.
 type runCommand struct {
@@ -8,6 +11,7 @@ type runCommand struct {
 	streamFlags
 	kafkaFlags
 	topicFlags
+	windowFlags
 	uiFlags
 	viewFlags
 }
@@ -19,12 +23,16 @@ type viewFlags struct {
 
 // Run implements the command.
 func (c *runCommand) Run(i *invocation) error {
+	window, err := c.window()
+	if err != nil {
+		return err
+	}
 	listener, err := ui.Listen(c.Listen)
 	if err != nil {
 		return err
 	}
 	h := newHost(i.ctx, i.log())
-	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0); err != nil {
+	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0, func(r *capture.Config) { r.Window = window }); err != nil {
 		listener.Close()
 		return err
 	}

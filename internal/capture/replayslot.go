@@ -2,6 +2,8 @@ package capture
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -87,7 +89,9 @@ func (w *warden) act(ctx context.Context, keeper **postgres.ReplayKeeper) error 
 	w.rest = now.Add(max(restFactor*now.Sub(began), shortestRest))
 	w.make = now.Add(makeAgain)
 	if err != nil {
-		w.make = now.Add(makeLater)
+		if refused(err) {
+			w.make = now.Add(makeLater)
+		}
 		w.rest = now.Add(moveInterval)
 	} else if do == moveIt {
 		w.moved = began
@@ -109,6 +113,13 @@ func (w *warden) act(ctx context.Context, keeper **postgres.ReplayKeeper) error 
 		log.Debug("the replay slot was moved", "to", to, "took", now.Sub(began))
 	}
 	return err
+}
+
+// refused tells an error by which the server says no, as it does when it has no slot left, from a connection that broke or a
+// server that shuts down.
+func refused(err error) bool {
+	var said interface{ SQLState() string }
+	return errors.As(err, &said) && !strings.HasPrefix(said.SQLState(), "57")
 }
 
 // duty decides what is to be done.

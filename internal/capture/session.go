@@ -174,12 +174,7 @@ func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, p *kafka.Prod
 // stream runs until the context ends or something fails. Stopping is: no more reading; the last commit, with a limit;
 // the last status, with what is durable; the connection.
 func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Producer, from producer.Checkpoint, tables *tables) error {
-	s, err := conn.Start(ctx, from.End, postgres.StreamOptions{
-		Bytes:   func(n int) { r.Metrics.WALBytes.Add(float64(n)) },
-		Read:    func(n int) { r.Metrics.SocketReads.Inc(); r.Metrics.SocketBytes.Add(float64(n)); r.warden.hear() },
-		Stray:   r.Metrics.Stray.Inc,
-		Silence: r.silence,
-	})
+	s, err := conn.Start(ctx, from.End, r.streamOptions())
 	if err != nil {
 		return r.evict(ctx, err)
 	}
@@ -244,6 +239,15 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		return cmp.Or(cause, err)
 	}
 	return nil
+}
+
+func (r *role) streamOptions() postgres.StreamOptions {
+	return postgres.StreamOptions{
+		Bytes:   func(n int) { r.Metrics.WALBytes.Add(float64(n)) },
+		Read:    func(n int) { r.Metrics.SocketReads.Inc(); r.Metrics.SocketBytes.Add(float64(n)); r.warden.hear() },
+		Stray:   r.Metrics.Stray.Inc,
+		Silence: r.silence,
+	}
 }
 
 // evict ends the reader that keeps us from the slot, if it is a LiveDB: we have the lead, so it has none.
