@@ -93,8 +93,12 @@ func startPrometheus(t *testing.T, program, demo string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rules, err := os.ReadFile("prometheus/rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	targets := fmt.Sprintf("- targets: [%q]\n  labels: {process: demo}\n", demo)
-	for name, text := range map[string]string{"prometheus.yml": string(config), "targets.yml": targets} {
+	for name, text := range map[string]string{"prometheus.yml": string(config), "rules.yml": string(rules), "targets.yml": targets} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
