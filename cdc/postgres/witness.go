@@ -49,6 +49,13 @@ func Witness(ctx context.Context, c Config, at cdc.CommitLSN) (cdc.Transaction, 
 	if _, err := conn.text(ctx, fmt.Sprintf("SELECT pg_copy_logical_replication_slot(%s, %s, true)", literal(replay), literal(c.Slot))); err != nil {
 		return cdc.Transaction{}, fmt.Errorf("copy the slot %s to look at the last commit again: %w", replay, err)
 	}
+	// To move a slot only reads the WAL, where to stream from it decodes every transaction. The first move sets where the slot
+	// begins, the second where its WAL does: to just before that.
+	for range 2 {
+		if _, err := conn.text(ctx, fmt.Sprintf("SELECT end_lsn FROM pg_replication_slot_advance(%s, %s)", literal(c.Slot), literal(at.String()))); err != nil {
+			return cdc.Transaction{}, fmt.Errorf("move a copy of the slot %s to the last commit: %w", replay, err)
+		}
+	}
 	stream, err := conn.Start(ctx, cdc.EndLSN(at), StreamOptions{})
 	if err != nil {
 		return cdc.Transaction{}, err
