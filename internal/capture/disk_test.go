@@ -80,7 +80,7 @@ func newDisk(t *testing.T, s scale) *disk {
 	d.bench = &bench{t: t, conn: conn, config: capture.Config{
 		Source: postgres.Config{URL: server.URL(), Slot: "disk", Publication: "livedb", Tables: []string{"public.load"}},
 		Kafka:  kafka.Config{Brokers: devstack.TestKafka(t), ClientID: "livedb/test"},
-		Prefix: "disk", Partitions: 3, Version: "test", Window: s.window, Limits: producer.Limits{Stall: 3 * time.Second},
+		Prefix: "disk", Partitions: 3, Version: "test", Window: s.window, Limits: producer.Limits{Stall: 3 * time.Second, Heartbeat: time.Second},
 		Status: status.NewBoard("test").Role("cdc"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Metrics: metrics.NewCDC(d.registry),
 	}}
@@ -266,7 +266,7 @@ func TestLongTheReplayWindowBoundsTheDisk(t *testing.T) {
 	if max(most.live, most.replay) >= s.limit*mb {
 		t.Errorf("%s MB were retained, and %d is the limit", most, s.limit)
 	}
-	if want := int64(s.lasts.Seconds()) * int64(s.rate) * mb; written < want*9/10 {
+	if want := int64(s.lasts.Seconds()) * int64(s.rate) * mb; written < want*2/3 { // else the run shows nothing
 		t.Errorf("%d MB of WAL were written of %d", written/mb, want/mb)
 	}
 	if most.window < s.window.Bytes*3/4 {
