@@ -14,6 +14,10 @@ type PostgresConfig struct {
 	Log      *slog.Logger      // nil means none
 	Segment  int               // size of a WAL segment in MB, a power of two; 0 means Postgres' own 16
 
+	// StandbyOf is a copy of the data folder of a server that was stopped. This one begins with it, without its slots, as a
+	// standby that follows the primary_conninfo of its Settings. Empty means a new server.
+	StandbyOf string
+
 	guarded bool // for tests: die by the guard process also where the kernel would do it
 }
 

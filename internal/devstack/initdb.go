@@ -37,7 +37,38 @@ func (p *Postgres) initdb(ctx context.Context, settings map[string]string, segme
 		return fmt.Errorf("initdb failed as %s: %w%s", p.account.name, err, quoteLines(output.String()))
 	}
 
-	conf, err := os.OpenFile(filepath.Join(dataDir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	return p.configure(settings)
+}
+
+// copyStandby makes the data folder a standby's, from a copy of another one.
+func (p *Postgres) copyStandby(ctx context.Context, of string, settings map[string]string) error {
+	dataDir := p.folder.data()
+	if out, err := exec.CommandContext(ctx, "cp", "-a", of, dataDir).CombinedOutput(); err != nil {
+		return fmt.Errorf("copy %s for a standby: %w%s", of, err, quoteLines(string(out)))
+	}
+	// A slot of the copy would stand in the way of the one that is kept in step with the primary's.
+	slots, err := filepath.Glob(filepath.Join(dataDir, "pg_replslot", "*"))
+	if err != nil {
+		return err
+	}
+	for _, slot := range slots {
+		if err := os.RemoveAll(slot); err != nil {
+			return err
+		}
+	}
+	signal := filepath.Join(dataDir, "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		return err
+	}
+	if err := p.account.give(signal); err != nil {
+		return err
+	}
+	return p.configure(settings)
+}
+
+// configure appends the settings to the data folder's postgresql.conf.
+func (p *Postgres) configure(settings map[string]string) error {
+	conf, err := os.OpenFile(filepath.Join(p.folder.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

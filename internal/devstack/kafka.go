@@ -26,6 +26,7 @@ type KafkaConfig struct {
 	Port           int          // 0 means a free one
 	RetentionBytes int64        // of each partition, where its topic does not say otherwise; 0 means all is kept
 	SegmentBytes   int64        // memory is given back by the segment; 0 means an eighth of the retention
+	Dir            string       // where all is written too, and found again by a later start; "" means nowhere
 	Log            *slog.Logger // nil means none
 }
 
@@ -45,11 +46,11 @@ type Kafka struct {
 // StartKafka returns when the broker accepts connections. It lives until Close.
 func StartKafka(cfg KafkaConfig) (*Kafka, error) {
 	log := orDiscard(cfg.Log)
-	cluster, err := kfake.NewCluster(
-		kfake.Ports(cfg.Port),
-		kfake.WithLogger(kafkaLog{log}),
-		kfake.BrokerConfigs(brokerConfigs(cfg)),
-	)
+	options := []kfake.Opt{kfake.Ports(cfg.Port), kfake.WithLogger(kafkaLog{log}), kfake.BrokerConfigs(brokerConfigs(cfg))}
+	if cfg.Dir != "" {
+		options = append(options, kfake.DataDir(cfg.Dir))
+	}
+	cluster, err := kfake.NewCluster(options...)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("port %d of 127.0.0.1 is in use, so the embedded Kafka cannot listen there; "+
 			"choose another port or stop who has it", cfg.Port)

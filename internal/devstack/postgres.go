@@ -62,7 +62,13 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (_ *Postgres, err er
 		}
 	}()
 
-	if err := p.initdb(ctx, cfg.Settings, cfg.Segment); err != nil {
+	begin := func(ctx context.Context, settings map[string]string) error { return p.initdb(ctx, settings, cfg.Segment) }
+	if cfg.StandbyOf != "" {
+		begin = func(ctx context.Context, settings map[string]string) error {
+			return p.copyStandby(ctx, cfg.StandbyOf, settings)
+		}
+	}
+	if err := begin(ctx, cfg.Settings); err != nil {
 		return nil, err
 	}
 	if p.guarded {
