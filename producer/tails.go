@@ -42,7 +42,42 @@ func (s *Saved) CheckTails(ctx context.Context, client sarama.Client, topics env
 		}
 	}
 	look(topics.Truncate(), 0)
+	group.Go(func() error { return s.Position.checkOrder(ctx, client, topics.Transaction()) })
 	return group.Wait()
+}
+
+// checkOrder holds the end of the order against the checkpoint: both were written by the same Kafka transactions.
+func (c *Checkpoint) checkOrder(ctx context.Context, client sarama.Client, topic string) error {
+	scan, err := kafka.OpenScan(client, topic, 0, sarama.OffsetOldest)
+	if err != nil {
+		return err
+	}
+	r, found, err := kafka.Tail(ctx, client, topic, 0)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return c.checkLast(topic, 0, scan.Start() > 0)
+	}
+	order, err := envelope.ParseTransaction(r.Value)
+	if err != nil {
+		return unsafe("foreign_record", "the last record of topic %s tells no order (%v): something else than LiveDB writes there", topic, err)
+	}
+	if n := len(order.Entries); n > 0 && order.Epoch == c.Epoch {
+		return c.checkLast(topic, order.Entries[n-1].Last, false)
+	}
+	return nil
+}
+
+// checkLast is the rule for the order, which ends at a seq; 0 if it is empty, which retention may have done. Pure.
+func (c *Checkpoint) checkLast(topic string, last uint64, cut bool) error {
+	switch {
+	case last > c.Seq:
+		return unsafe("events_beyond_checkpoint", "the topic %s ends at seq %d and the checkpoint at %d", topic, last, c.Seq)
+	case last < c.Seq && !cut:
+		return unsafe("events_missing", "the topic %s ends at seq %d and the checkpoint at %d", topic, last, c.Seq)
+	}
+	return nil
 }
 
 func readTail(ctx context.Context, client sarama.Client, topic string, partition int32) (tail, error) {
