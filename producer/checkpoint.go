@@ -106,7 +106,7 @@ func (c *Checkpoint) Check(now Source, confirmed, current cdc.LSN) error {
 	case was.Database != now.Database:
 		return unsafe("database_changed", "the checkpoint belongs to the database %s and the source is %s", was.Database, now.Database)
 	case was.Timeline != now.Timeline:
-		return unsafe("timeline_changed", "the checkpoint was written on the timeline %d and the source is on %d", was.Timeline, now.Timeline)
+		return unsafe("timeline_changed", "the checkpoint was written on the timeline %d and the source is on %d, which does not come from it", was.Timeline, now.Timeline)
 	case was.NeonTimeline != now.NeonTimeline:
 		return unsafe("neon_timeline_changed", "the checkpoint was written on the Neon timeline %q and the source is on %q", was.NeonTimeline, now.NeonTimeline)
 	case was.Slot != now.Slot:
@@ -118,7 +118,9 @@ func (c *Checkpoint) Check(now Source, confirmed, current cdc.LSN) error {
 	case c.AckedUpto > current:
 		return unsafe("checkpoint_ahead_of_wal", "the checkpoint acknowledged %s and the source's WAL ends at %s: the source went back in time", c.AckedUpto, current)
 	case confirmed > c.AckedUpto:
-		return unsafe("slot_ahead_of_checkpoint", "the slot %s is confirmed up to %s and the checkpoint only allowed %s: it was re-created or moved by someone else", now.Slot, confirmed, c.AckedUpto)
+		return &cdc.Refusal{Name: "slot_ahead_of_checkpoint", Unsafe: true,
+			Problem: fmt.Sprintf("the slot %s is confirmed up to %s and the checkpoint only allowed %s: kafka lost what it had committed, or someone else re-created or moved the slot", now.Slot, confirmed, c.AckedUpto),
+			Remedy:  "correct --slot, --prefix or --kafka if they are wrong; otherwise livedb recover delivers again what the replay slot still holds"}
 	}
 	return nil
 }

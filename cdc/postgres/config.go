@@ -163,7 +163,13 @@ func Mask(text, sourceURL string) string {
 
 // Address returns host:port/database for people, without secrets.
 func Address(c *pgx.ConnConfig) string {
-	return net.JoinHostPort(c.Host, fmt.Sprint(c.Port)) + "/" + c.Database
+	var hosts []string
+	for _, way := range waysOf(c) { // the same host comes twice if it is tried with TLS and without
+		if host := net.JoinHostPort(way.Host, fmt.Sprint(way.Port)); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return strings.Join(hosts, ",") + "/" + c.Database
 }
 
 // fixed are the settings that make Postgres write values as the decoder reads them, and that keep a role's or a

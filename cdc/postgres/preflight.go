@@ -36,6 +36,8 @@ type Slot struct {
 	WALStatus              string
 	Restart, Confirmed     cdc.LSN
 	HasRestart             bool // false once the slot lost its WAL
+	Failover               bool // standbys keep a copy of it; never before Postgres 17
+	Synced                 bool // it is, or was before a promotion, such a copy
 }
 
 // slotsNeeded are the stream's own, the one that lags behind it, and a temporary copy of that one at each start.
@@ -135,9 +137,10 @@ func readSlot(ctx context.Context, conn *pgx.Conn, name string) (*Slot, error) {
 	var restart, confirmed string
 	err := conn.QueryRow(ctx, `
 		SELECT coalesce(plugin, ''), slot_type, coalesce(database, ''), coalesce(two_phase, false), active, coalesce(wal_status, 'lost'),
-		       coalesce(restart_lsn::text, ''), coalesce(confirmed_flush_lsn::text, '')
-		FROM pg_replication_slots WHERE slot_name = $1`, name).
-		Scan(&s.Plugin, &s.Type, &s.Database, &s.TwoPhase, &s.Active, &s.WALStatus, &restart, &confirmed)
+		       coalesce(restart_lsn::text, ''), coalesce(confirmed_flush_lsn::text, ''),
+		       coalesce((to_jsonb(s)->>'failover')::bool, false), coalesce((to_jsonb(s)->>'synced')::bool, false)
+		FROM pg_replication_slots s WHERE slot_name = $1`, name).
+		Scan(&s.Plugin, &s.Type, &s.Database, &s.TwoPhase, &s.Active, &s.WALStatus, &restart, &confirmed, &s.Failover, &s.Synced)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

@@ -14,8 +14,9 @@ import (
 // ReplayKeeper makes the replay slot, moves it and drops it. It has a connection of its own, since moving decodes all WAL on
 // the way. One goroutine uses it.
 type ReplayKeeper struct {
-	conn *pgx.Conn
-	slot string
+	conn   *pgx.Conn
+	config Config
+	slot   string
 }
 
 // OpenReplayKeeper connects.
@@ -29,7 +30,7 @@ func OpenReplayKeeper(ctx context.Context, c Config) (*ReplayKeeper, error) {
 		conn.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("allow the slot %s long moves: %w", ReplaySlot(c.Slot), err)
 	}
-	return &ReplayKeeper{conn: conn, slot: c.Slot}, nil
+	return &ReplayKeeper{conn: conn, config: c, slot: c.Slot}, nil
 }
 
 // Close disconnects.
@@ -45,7 +46,7 @@ func (k *ReplayKeeper) Create(ctx context.Context) error {
 	if _, err := k.conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1::name, $2::name)`, k.slot, replay); err != nil {
 		return fmt.Errorf("make the slot %s: %w", replay, err)
 	}
-	return nil
+	return k.followStandbys(ctx)
 }
 
 // Drop drops the replay slot. One that somebody reads just now is left, for the next try.

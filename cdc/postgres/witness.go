@@ -2,10 +2,8 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,24 +28,14 @@ func Witness(ctx context.Context, c Config, at cdc.CommitLSN) (cdc.Transaction, 
 	ctx, cancel := context.WithTimeout(ctx, witnessLimit)
 	defer cancel()
 	replay := ReplaySlot(c.Slot)
-	c.Slot = "livedb_witness_" + strings.ToLower(rand.Text()[:12])
+	c.Slot = temporarySlot("witness")
 	conn, err := Dial(ctx, c)
 	if err != nil {
 		return cdc.Transaction{}, err
 	}
 	defer conn.Close() // which drops the copy
-	confirmed, err := conn.text(ctx, fmt.Sprintf(
-		"SELECT coalesce((SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = %s AND wal_status <> 'lost'), '')", literal(replay)))
-	if err != nil {
-		return cdc.Transaction{}, fmt.Errorf("look at the slot %s: %w", replay, err)
-	}
-	if lsn, err := parseLSN(confirmed); err != nil {
+	if err := conn.readCopy(ctx, replay, cdc.LSN(at)); err != nil {
 		return cdc.Transaction{}, err
-	} else if confirmed == "" || lsn > cdc.LSN(at) {
-		return cdc.Transaction{}, ErrNoWitness
-	}
-	if _, err := conn.text(ctx, fmt.Sprintf("SELECT pg_copy_logical_replication_slot(%s, %s, true)", literal(replay), literal(c.Slot))); err != nil {
-		return cdc.Transaction{}, fmt.Errorf("copy the slot %s to look at the last commit again: %w", replay, err)
 	}
 	// To move a slot only reads the WAL, where to stream from it decodes every transaction. The first move sets where the slot
 	// begins, the second where its WAL does: to just before that.

@@ -22,6 +22,7 @@ type grammar struct {
 	Slots   slotsCommand   `cmd:"" help:"List, create or drop the replication slots of a Postgres."`
 	Process processCommand `cmd:"" help:"Keep the views up to date from Kafka."`
 	UI      uiCommand      `cmd:"" name:"ui" help:"Serve the dashboard from Kafka."`
+	Recover recoverCommand `cmd:"" help:"Deliver again what Kafka has lost of a stream, from the replay slot."`
 	Audit   auditCommand   `cmd:"" help:"Prove that a stream holds every change exactly once and in commit order, or name what is wrong."`
 	Bench   benchCommand   `cmd:"" help:"Measure how fast LiveDB and others drain a replication slot, and what that costs."`
 	Migrate migrateCommand `cmd:"" help:"Create the demo's tables."`

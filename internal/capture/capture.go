@@ -123,7 +123,8 @@ type role struct {
 	served   time.Time     // when the source last began to stream to us; zero: never
 	silence  time.Duration // that a session allows the source; 0 is the default
 	began    time.Time
-	tries    int // of a drain, in a row without progress
+	tries    int       // of a drain, in a row without progress
+	recovery *Recovery // of a session that recovers; nil in one that streams
 }
 
 func (r *role) report() {

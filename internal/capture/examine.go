@@ -19,6 +19,8 @@ type evidence struct {
 	server   *postgres.Server // with the slot
 	saved    producer.Saved
 	identity postgres.Identity
+	recovers bool  // the slot may be ahead of the checkpoint
+	left     int32 // the timeline of the checkpoint, if the source was promoted since; else 0
 }
 
 // source is what a checkpoint written now would say of the source.
@@ -41,7 +43,7 @@ func examine(ctx context.Context, c Config, client sarama.Client, e *evidence) e
 		return nil
 	}
 	confirmed := at.AckedUpto
-	if e.server.Slot != nil {
+	if e.server.Slot != nil && !e.recovers {
 		confirmed = e.server.Slot.Confirmed
 	}
 	if err := at.Check(e.source(c.Source), confirmed, e.identity.Current); err != nil { // first of all, whether this is the source

@@ -14,7 +14,9 @@ import (
 
 // Preflight looks at both sides, the checkpoint included, and changes nothing: no object is created, no producer fenced,
 // no lock taken. So whoever is wrong here, about the source or the prefix, does not disturb a healthy leader.
-func Preflight(ctx context.Context, c Config) error {
+func Preflight(ctx context.Context, c Config) error { return preflight(ctx, c, &evidence{}) }
+
+func preflight(ctx context.Context, c Config, e *evidence) error {
 	if c.Partitions < 1 {
 		return &cdc.Refusal{Name: "partitions_malformed", Problem: fmt.Sprintf("a topic cannot have %d partitions", c.Partitions), Remedy: "give --partitions 1 or more"}
 	}
@@ -27,7 +29,6 @@ func Preflight(ctx context.Context, c Config) error {
 	if err := c.Window.Check(); err != nil {
 		return err
 	}
-	e := &evidence{}
 	var err error
 	if e.server, err = postgres.Preflight(ctx, c.Source); err != nil {
 		return err
@@ -41,7 +42,13 @@ func Preflight(ctx context.Context, c Config) error {
 		return err
 	}
 	if e.saved.Position != nil {
-		if e.identity, err = postgres.Identify(ctx, c.Source); err != nil {
+		conn, err := postgres.Dial(ctx, c.Source)
+		if err != nil {
+			return err
+		}
+		err = e.identify(ctx, c, conn, client)
+		conn.Close()
+		if err != nil {
 			return err
 		}
 	}

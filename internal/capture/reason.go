@@ -52,6 +52,8 @@ func judge(err error, served bool) verdict {
 	switch {
 	case patience == postgres.Soon:
 		v.pause = soonPause
+	case served && v.reason == "source_is_replica": // it may be about to be promoted
+		v.pause = soonPause
 	case patience == postgres.Seldom, patience == postgres.Served && served:
 		v.pause = seldomPause
 	case patience == postgres.Served, patience == postgres.Never:

@@ -80,13 +80,16 @@ func (r *role) session(ctx context.Context) error {
 	if !stop() {
 		return ctx.Err()
 	}
+	if r.recovery != nil {
+		return r.recover(ctx, conn, client, p, from, tables)
+	}
 	return r.stream(ctx, conn, p, from, tables)
 }
 
 // resume reads where the stream is and refuses to go on where a promise would break; a new stream begins here.
 func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Client, p *kafka.Producer) (producer.Checkpoint, producer.Topology, error) {
 	var none producer.Checkpoint
-	e := &evidence{}
+	e := &evidence{recovers: r.recovery != nil}
 	var err error
 	if e.server, err = postgres.Preflight(ctx, r.Source); err != nil {
 		return none, producer.Topology{}, err
@@ -94,10 +97,13 @@ func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Cl
 	if e.saved, err = producer.ReadSaved(ctx, client, p, r.topics); err != nil {
 		return none, producer.Topology{}, err
 	}
-	if e.identity, err = conn.Identify(ctx); err != nil {
+	if err := e.identify(ctx, r.Config, conn, client); err != nil {
 		return none, producer.Topology{}, err
 	}
 	if err := examine(ctx, r.Config, client, e); err != nil {
+		return none, producer.Topology{}, err
+	}
+	if err := r.plan(e); err != nil {
 		return none, producer.Topology{}, err
 	}
 	at := e.saved.Position
@@ -112,6 +118,9 @@ func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Cl
 		return none, producer.Topology{}, err
 	}
 	if err := r.witness(ctx, at); err != nil {
+		return none, producer.Topology{}, err
+	}
+	if err := r.savePromotion(p, e); err != nil {
 		return none, producer.Topology{}, err
 	}
 	return *at, e.saved.Topology, failpoint.Hit(failpoint.Witnessed)

@@ -62,7 +62,9 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (_ *Postgres, err er
 		}
 	}()
 
-	begin := func(ctx context.Context, settings map[string]string) error { return p.initdb(ctx, settings, cfg.Segment) }
+	begin := func(ctx context.Context, settings map[string]string) error {
+		return p.initdb(ctx, settings, cfg.Segment)
+	}
 	if cfg.StandbyOf != "" {
 		begin = func(ctx context.Context, settings map[string]string) error {
 			return p.copyStandby(ctx, cfg.StandbyOf, settings)
