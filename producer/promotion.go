@@ -45,6 +45,7 @@ type Phantoms struct {
 	First []Phantom // no more than phantomsKept
 	Count int
 	Last  uint64 // the last seq of them
+	Open  bool   // a Kafka transaction has not ended yet, and may hold more of them
 }
 
 // phantomsKept bounds the list; the rest is counted.
@@ -62,6 +63,9 @@ func (p *Phantoms) Error() string {
 	}
 	if more := p.Count - named; more > 0 {
 		fmt.Fprintf(&b, "; and %d more, to seq %d", more, p.Last)
+	}
+	if p.Open {
+		b.WriteString("; a Kafka transaction that is still open may add to them: start again after --transaction-timeout for all")
 	}
 	return b.String()
 }
@@ -102,6 +106,7 @@ func readPhantoms(ctx context.Context, client sarama.Client, topic string, span 
 	if err != nil {
 		return nil, false, err
 	}
+	p.Open = scan.HighWater() > scan.End()
 	whole := scan.End()-span <= scan.Start()
 	if !whole {
 		if scan, err = kafka.OpenScan(client, topic, 0, scan.End()-span); err != nil {

@@ -204,6 +204,7 @@ func TestOperatorFaultsEndInNamedStops(t *testing.T) {
 			b.send(table(b), sarama.RecordHeader{Key: []byte(envelope.HeaderSeq), Value: []byte("7")})
 		}},
 		{"foreign_record", func(b *bench) { b.send(table(b)) }},
+		{"foreign_record", func(b *bench) { b.send(b.config.Prefix + ".transaction") }},
 		{"slot_other_database", func(b *bench) { b.config.Source.URL = devstack.TestDatabase(b.t, devstack.SharedPostgres(b.t)) }},
 		{"publication_changed", func(b *bench) {
 			b.exec("CREATE PUBLICATION other FOR ALL TABLES")

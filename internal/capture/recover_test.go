@@ -13,10 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
 	apache "github.com/livedb/livedb/compose/kafka"
 	"github.com/livedb/livedb/internal/audit"
 	"github.com/livedb/livedb/internal/capture"
@@ -189,6 +191,69 @@ func recovers(t *testing.T, k *forgetful) {
 	b.proven()
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A slot that someone moved is ahead of the checkpoint as well: the replay slot still has what that would have lost.
+func TestARecoveryDeliversWhatAMovedSlotWouldLose(t *testing.T) {
+	t.Parallel()
+	b := ahead(t)
+	did, err := b.recover(t.Context(), false)
+	if err != nil || !did.Done || did.Seq != 6 || did.LastSeq != 8 || did.Transactions != 1 || did.Events != 2 {
+		t.Fatalf("%+v, %v", did, err)
+	}
+	stop := b.start()
+	b.awaitSlot()
+	b.exec("INSERT INTO a VALUES (30, 'after')")
+	if got := b.history(9); got[6] != `7 c public.a null -> {"id":20,"v":"moved"}` || got[8] != `9 c public.a null -> {"id":30,"v":"after"}` {
+		t.Errorf("%q", got)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ahead is a bench whose slot someone has moved over a transaction of two changes.
+func ahead(t *testing.T) *bench {
+	t.Helper()
+	b := begun(t, newBench(t))
+	b.await("SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "_replay')")
+	b.exec("INSERT INTO a VALUES (20, 'moved'), (21, 'moved')", "SELECT pg_replication_slot_advance('"+b.config.Source.Slot+"', pg_current_wal_lsn())")
+	return b
+}
+
+// Where a recovery could not be right, it is refused by name, each time, and nothing is written.
+func TestAnImpossibleRecoveryIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		damage func(b *bench)
+	}{
+		{"recovery_impossible", func(b *bench) { b.exec("SELECT pg_drop_replication_slot('" + b.config.Source.Slot + "_replay')") }},
+		{"recovery_impossible", func(b *bench) {
+			b.exec("SELECT pg_replication_slot_advance('" + b.config.Source.Slot + "_replay', pg_current_wal_lsn())")
+		}},
+		{"slot_missing", func(b *bench) { b.exec("SELECT pg_drop_replication_slot('" + b.config.Source.Slot + "')") }},
+		{"events_beyond_checkpoint", func(b *bench) { // Kafka kept an event and lost its checkpoint
+			b.send(b.config.Prefix+".public.a", sarama.RecordHeader{Key: []byte(envelope.HeaderSeq), Value: []byte("7")})
+		}},
+		{"checkpoint_missing", func(b *bench) { b.deleted(b.config.Prefix + ".checkpoint") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := ahead(t)
+			c.damage(b)
+			records := b.written()
+			for range 2 {
+				_, err := b.recover(t.Context(), false)
+				if refusal := (*cdc.Refusal)(nil); !errors.As(err, &refusal) || refusal.Name != c.name || !refusal.Unsafe {
+					t.Fatalf("it ended with %v", err)
+				}
+			}
+			if diff := cmp.Diff(records, b.written()); diff != "" {
+				t.Errorf("it wrote (-before +after):\n%s", diff)
+			}
+		})
 	}
 }
 

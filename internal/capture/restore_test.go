@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -86,4 +87,19 @@ func TestTheReplaySlotFollowsTheStream(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A source that was promoted with the slots of its data folder, as a copy is, and not with slots that were kept in step with a
+// primary's, stops the stream: nobody knows whether they hold everything.
+func TestAPromotedCopyStopsTheStream(t *testing.T) {
+	t.Parallel()
+	p := devstack.TestPostgres(t)
+	b := benchOn(t, p.URL(), "livedb_promoted")
+	begun(t, b)
+	b.exec("COPY (SELECT WHERE false) TO '" + filepath.Join(p.DataDir(), "standby.signal") + "'")
+	b.restart(p, devstack.StopFast, func() error { return nil })
+	b.exec("SELECT pg_promote(true, 60)")
+	b.refused("slot_not_synced")
+	b.exec("SELECT pg_drop_replication_slot('livedb_promoted')")
+	b.refused("slot_missing")
 }
