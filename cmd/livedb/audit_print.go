@@ -48,20 +48,26 @@ func (r *auditResult) verdicts() map[string]*audit.Verdict {
 
 // print writes the result and returns how the command ends.
 func (r *auditResult) print(w io.Writer, asJSON bool) error {
-	var faults uint64
-	for _, v := range r.verdicts() {
-		faults += v.Faults()
-	}
 	if r.State != nil && r.State.Judged() == 0 {
 		r.err = errors.Join(r.err, errors.New("the state audit could judge no table: see why at each"))
 	}
-	r.Proven = faults == 0 && r.err == nil
+	err := r.verdict()
+	r.Proven = err == nil
 	if asJSON {
 		if err := printJSON(w, r); err != nil {
 			return fmt.Errorf("write the result: %w", err)
 		}
 	} else {
 		r.table(w)
+	}
+	return err
+}
+
+// verdict is nil if every audit was made and found nothing.
+func (r *auditResult) verdict() error {
+	var faults uint64
+	for _, v := range r.verdicts() {
+		faults += v.Faults()
 	}
 	if faults > 0 {
 		return &findingsError{faults}

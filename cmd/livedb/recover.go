@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/metrics"
@@ -20,7 +22,7 @@ type recoverCommand struct {
 	topicFlags
 
 	DryRun bool `name:"dry-run" help:"Only look: say what would be delivered again, and change nothing."`
-	Audit  bool `name:"audit" default:"true" negatable:"" help:"Afterwards audit the stream, against the source too, which reads all of it."`
+	Audit  bool `name:"audit" default:"true" negatable:"" help:"Audit the stream before anything is written, and afterwards, then against the source too; each reads all of it."`
 	JSON   bool `name:"json" help:"Print one JSON object."`
 }
 
@@ -60,27 +62,44 @@ func (c *recoverCommand) Run(i *invocation) error {
 	config := capture.Config{Source: c.sourceFlags.config(c.streamFlags), Kafka: brokers, Prefix: c.Prefix, Partitions: c.Partitions, Version: version,
 		Limits:  producer.Limits{Linger: c.Linger, Bytes: c.BatchBytes, Events: c.BatchEvents},
 		Metrics: metrics.NewCDC(h.registry), Status: h.board.Role("cdc"), Log: h.log.With("role", "recover")}
-	recovery, err := capture.Recover(i.ctx, config, c.DryRun)
-	if err != nil {
+	var before *auditResult
+	look := func(ctx context.Context) error {
+		var err error
+		if before, err = c.prove(ctx, i, "stream"); err == nil {
+			err = before.verdict()
+		}
 		return err
 	}
+	if !c.Audit {
+		look = nil
+	}
+	recovery, err := capture.Recover(i.ctx, config, c.DryRun, look)
 	result := c.result(recovery)
-	if result.Done && c.Audit {
-		if result.Audit, err = c.prove(i.ctx, i); err != nil {
+	var refusal *cdc.Refusal
+	switch {
+	case before != nil && before.verdict() != nil: // nothing was written
+		result.Audit = before
+		return result.print(i.out, c.JSON)
+	case errors.As(err, &refusal) || i.ctx.Err() != nil:
+		return err
+	case err != nil:
+		return fmt.Errorf("the recovery did not come to its end: %w; run it again, and it goes on where it is", err)
+	case result.Done && c.Audit:
+		if result.Audit, err = c.prove(i.ctx, i, "stream", "source"); err != nil {
 			return fmt.Errorf("what was lost is delivered again, to seq %d; the audit of it was not made: %w", result.LastSeq, err)
 		}
 	}
 	return result.print(i.out, c.JSON)
 }
 
-// prove runs the audits of what is in Kafka.
-func (c *recoverCommand) prove(ctx context.Context, i *invocation) (*auditResult, error) {
+// prove runs audits of what is in Kafka.
+func (c *recoverCommand) prove(ctx context.Context, i *invocation, only ...string) (*auditResult, error) {
 	client, err := kafka.Connect(ctx, c.kafkaFlags.config("audit"))
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	a := auditCommand{sourceFlags: c.sourceFlags, streamFlags: c.streamFlags, kafkaFlags: c.kafkaFlags, Only: []string{"stream", "source"}, OpenLimit: c.TransactionTimeout}
+	a := auditCommand{sourceFlags: c.sourceFlags, streamFlags: c.streamFlags, kafkaFlags: c.kafkaFlags, Only: only, OpenLimit: c.TransactionTimeout}
 	result := a.audit(ctx, i, client)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -114,6 +133,8 @@ func (r *recoverResult) text() string {
 	switch {
 	case !r.Needed:
 		return fmt.Sprintf("nothing to recover: the slot %s is not ahead of the checkpoint of the stream %s", r.Slot, r.Prefix)
+	case !r.Done && r.Audit != nil:
+		return "nothing was delivered again: what Kafka still holds of the stream is not whole"
 	case !r.Done:
 		return fmt.Sprintf("%d transactions with %d changes, which commit from %s to before %s, would be delivered again, after seq %d; the slot %s_replay reaches back to %s",
 			r.Transactions, r.Changes, r.From, r.To, r.Seq, r.Slot, r.Reach)

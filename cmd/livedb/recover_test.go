@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
+
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/kafka"
@@ -98,6 +100,62 @@ func TestRecoverSurvivesItsKill(t *testing.T) {
 		t.Errorf("once more: %s", said)
 	}
 	written("3")
+}
+
+// A Kafka that is not whole is no ground to go on from, where no check of a start sees it either: here a partition ends with the
+// right event, twice.
+func TestRecoverAuditsBeforeItWrites(t *testing.T) {
+	p := newPlace(t)
+	cdc := start(t, append([]string{"cdc"}, p.both...)...)
+	cdc.await("streaming")
+	p.succeeds(t, "burst", append([]string{"--rate", "0", "--for", "100ms"}, p.source...))
+	p.succeeds(t, "audit", append([]string{"--only", "state"}, p.both...))
+	if err := cdc.stop(syscall.SIGTERM, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	tailTwice(t, p)
+	sql(t, p.url, "SELECT pg_switch_wal()", "SELECT pg_replication_slot_advance('"+p.both[1]+"', pg_current_wal_lsn())")
+	code, stdout, stderr := livedb(t, t.Context(), append([]string{"recover", "--json"}, p.both...)...)
+	var result recoverResult
+	unmarshal(t, stdout, &result)
+	if code != exitFindings || !result.Needed || result.Done || result.Audit == nil || result.Audit.Proven || result.LastSeq != 0 {
+		t.Errorf("recover exits with %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// tailTwice writes the last event of a partition once more.
+func tailTwice(t *testing.T, p place) {
+	t.Helper()
+	c := kafka.Config{Brokers: []string{p.broker}, ClientID: "livedb/test"}
+	client, err := kafka.Connect(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	topic := p.prefix + "." + demoName + ".orders"
+	var r kafka.Record
+	var at int32
+	for found := false; !found; at++ {
+		if r, found, err = kafka.Tail(t.Context(), client, topic, at); err != nil { // also where there is no further partition
+			t.Fatalf("topic %s holds nothing: %v", topic, err)
+		}
+	}
+	m := &sarama.ProducerMessage{Topic: topic, Partition: at - 1, Key: sarama.ByteEncoder(r.Key), Value: sarama.ByteEncoder(r.Value)}
+	for _, h := range r.Headers {
+		m.Headers = append(m.Headers, *h)
+	}
+	writer, err := kafka.OpenProducer(t.Context(), c, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if err := writer.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	writer.Send(m)
+	if err := writer.Commit(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // succeeds runs a command that must exit with 0, and returns what it prints.

@@ -29,6 +29,8 @@ type Recovery struct {
 	Done                          bool  // false of a dry run
 	Transactions, Changes, Events int64 // the dry run counts changes, the recovery events
 	LastSeq                       uint64
+
+	before func(context.Context) error
 }
 
 // drainRecovered bounds the last commit of a recovery.
@@ -41,9 +43,10 @@ var errNothingLost = errors.New("the slot is not ahead of the checkpoint")
 // and what the live slot is confirmed up to, with the same seqs and Positions as before. Then the stream can go on as if nothing
 // had been. It starts as a stream does, with the same checks but for the slot, and refuses by name where Kafka's topics do not
 // agree with the checkpoint or the replay slot does not reach back. Interrupted at any point it may be run again, and goes on. A
-// dry run only looks, and counts.
-func Recover(ctx context.Context, c Config, dryRun bool) (Recovery, error) {
-	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}, recovery: &Recovery{}}
+// dry run only looks, and counts. What is to be known of Kafka before an event is written, before tells, once all checks
+// have passed and nobody else writes: its error ends the recovery. It may be nil.
+func Recover(ctx context.Context, c Config, dryRun bool, before func(context.Context) error) (Recovery, error) {
+	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}, recovery: &Recovery{before: before}}
 	r.warden = newWarden(r) // it watches nothing: a recovery leaves the slots where they are
 	e := &evidence{recovers: true}
 	err := preflight(ctx, c, e)
@@ -60,7 +63,10 @@ func Recover(ctx context.Context, c Config, dryRun bool) (Recovery, error) {
 	if errors.Is(err, errNothingLost) {
 		return Recovery{Seq: r.recovery.Seq, LastSeq: r.recovery.Seq}, nil
 	}
-	return *r.recovery, cmp.Or(kafka.Named(err), ctx.Err())
+	if err != nil && ctx.Err() != nil {
+		return *r.recovery, ctx.Err()
+	}
+	return *r.recovery, kafka.Named(err)
 }
 
 // plan says what a recovery has to do, or why there is none; outside a recovery it does nothing.
@@ -108,6 +114,11 @@ func beyondReplay(slot string, at *producer.Checkpoint, why string) error {
 
 // recover streams from a copy of the replay slot, on the connection that leads, up to where the live slot is.
 func (r *role) recover(ctx context.Context, conn *postgres.Conn, client sarama.Client, p *kafka.Producer, from producer.Checkpoint, tables *tables) error {
+	if r.recovery.before != nil {
+		if err := r.recovery.before(ctx); err != nil {
+			return err
+		}
+	}
 	s, err := r.replay(ctx, conn, &from)
 	if err != nil {
 		return err
@@ -189,8 +200,8 @@ func (r *role) count(ctx context.Context, from *producer.Checkpoint) error {
 // errReached ends a stream that has come to its end.
 var errReached = errors.New("the stream has come to its end")
 
-// upTo hands on what commits before an LSN, all of it and nothing else, and ends the stream there. It asks for heartbeats, so
-// that the stream comes to its end in an idle source too.
+// upTo hands on what commits before an LSN, all of it and nothing else, and ends the stream there. What lies behind it is the live
+// slot's, which may have to wait for a standby: a copy of a slot would not.
 type upTo struct {
 	postgres.Handler
 	end  cdc.LSN

@@ -109,7 +109,7 @@ func ofApache(t *testing.T) *forgetful {
 func (b *bench) recover(ctx context.Context, dryRun bool) (capture.Recovery, error) {
 	c := b.config
 	c.Metrics = metrics.NewCDC(prometheus.NewRegistry())
-	return capture.Recover(ctx, c, dryRun)
+	return capture.Recover(ctx, c, dryRun, nil)
 }
 
 // history reads the whole stream, up to a seq.
