@@ -18,11 +18,12 @@ type Patience byte
 
 // From the shortest pauses to none at all.
 const (
-	Soon   Patience = iota + 1 // it may pass at any moment: ask often, so that the stream goes on as soon as it has
-	Usual                      // nobody knows
-	Seldom                     // the source answers and has no place for us: to ask often would make it worse
-	Served                     // as Seldom for one whom this source has served before; else as Never
-	Never                      // trying again will not help: a person has to do something
+	Soon      Patience = iota + 1 // it may pass at any moment: ask often, so that the stream goes on as soon as it has
+	Usual                         // nobody knows
+	Seldom                        // the source answers and has no place for us: to ask often would make it worse
+	Rewritten                     // as Soon for one whom this source has served before, whose own files are being changed; else as Never
+	Served                        // as Seldom for one whom this source has served before; else as Never
+	Never                         // trying again will not help: a person has to do something
 )
 
 // answer is what a server, a proxy or a pooler says when it does not do what it was asked, and what follows from it.
@@ -116,11 +117,13 @@ func Judge(err error) (reason string, p Patience) {
 }
 
 // patienceOf judges a refusal by its name alone. Those of TLS and of the connection string are here, for no server gives them:
-// certificates, password files and service files are replaced under a running stream too.
+// certificates are replaced under a running stream, and so are the files that the connection string names.
 func patienceOf(name string) Patience {
 	switch name {
-	case "source_certificate_untrusted", "source_certificate_other_host", "source_tls_missing", "source_tls_malformed", "source_malformed":
+	case "source_certificate_untrusted", "source_certificate_other_host", "source_tls_missing":
 		return Served
+	case "source_tls_malformed", "source_malformed":
+		return Rewritten
 	}
 	if i := slices.IndexFunc(answers, func(a answer) bool { return a.reason == name }); i >= 0 {
 		return answers[i].patience
@@ -131,7 +134,7 @@ func patienceOf(name string) Patience {
 // answerRefusal makes the refusal of an answer; nil if it is none, since it passes by itself.
 func answerRefusal(cc *pgx.ConnConfig, e *pgconn.PgError) *cdc.Refusal {
 	a, known := meaning(e)
-	if !known || a.patience < Served {
+	if !known || a.patience < Rewritten {
 		return nil
 	}
 	at := Address(cc)

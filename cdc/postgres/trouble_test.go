@@ -85,7 +85,7 @@ func TestWhatASourceSays(t *testing.T) {
 			t.Errorf("%s %q: connecting, %s %d, want %s %d", c.code, c.says, reason, patience, c.reason, c.patience)
 		}
 		var refusal *cdc.Refusal
-		if refuses := errors.As(err, &refusal); refuses != (c.patience >= Served) {
+		if refuses := errors.As(err, &refusal); refuses != (c.patience >= Rewritten) {
 			t.Errorf("%s %q: a refusal: %v", c.code, c.says, refuses)
 		} else if refuses && (refusal.Name != c.reason || refusal.Problem == "" || refusal.Remedy == "") {
 			t.Errorf("%s %q: %+v", c.code, c.says, refusal)
@@ -113,7 +113,7 @@ func TestWhatBreaksWithoutAWord(t *testing.T) {
 		{connecting(x509.HostnameError{Certificate: &x509.Certificate{}, Host: "db.example.com"}), "source_certificate_other_host", Served},
 		{connecting(errors.New("tls error: server refused TLS connection")), "source_tls_missing", Served},
 		{connecting(errors.New("server does not support channel binding")), "source_channel_binding", Never},
-		{malformed("half a service file"), "source_malformed", Served},
+		{malformed("half a service file"), "source_malformed", Rewritten},
 		{streamError(io.ErrUnexpectedEOF, Config{}), "source_lost", Soon},
 		{streamError(&pgconn.PgError{Code: "55006"}, Config{}), "slot_in_use", Usual},
 		{streamError(&pgconn.PgError{Code: "55000", Message: "can no longer get changes from replication slot"}, Config{}), "slot_wal_lost", Never},

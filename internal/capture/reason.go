@@ -50,13 +50,13 @@ func judge(err error, served bool) verdict {
 	reason, patience := postgres.Judge(err)
 	v := verdict{reason: cmp.Or(reason, "broken"), pause: usualPause}
 	switch {
-	case patience == postgres.Soon:
+	case patience == postgres.Soon, patience == postgres.Rewritten && served:
 		v.pause = soonPause
 	case served && v.reason == "source_is_replica": // it may be about to be promoted
 		v.pause = soonPause
 	case patience == postgres.Seldom, patience == postgres.Served && served:
 		v.pause = seldomPause
-	case patience == postgres.Served, patience == postgres.Never:
+	case patience >= postgres.Rewritten:
 		v.permanent = true
 	}
 	return v

@@ -25,6 +25,8 @@ func TestJudge(t *testing.T) {
 		{fmt.Errorf("read the slot: %w", &pgconn.PgError{Code: "53300"}), true, verdict{"source_full", false, seldomPause}},
 		{refused, false, verdict{"source_login_refused", true, usualPause}},
 		{refused, true, verdict{"source_login_refused", false, seldomPause}},
+		{&cdc.Refusal{Name: "source_malformed"}, false, verdict{"source_malformed", true, usualPause}},
+		{&cdc.Refusal{Name: "source_malformed"}, true, verdict{"source_malformed", false, soonPause}},
 		{&cdc.Refusal{Name: "source_quota_exceeded"}, true, verdict{"source_quota_exceeded", true, usualPause}},
 		{&cdc.Refusal{Name: "slot_missing", Unsafe: true}, true, verdict{"slot_missing", true, usualPause}},
 		{&cdc.Refusal{Name: "kafka_login_refused"}, true, verdict{"kafka_login_refused", true, usualPause}},

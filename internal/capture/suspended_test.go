@@ -49,7 +49,11 @@ func (r *rig) away(mode devstack.StopMode, how time.Duration) time.Duration {
 func (r *rig) tell() {
 	r.t.Helper()
 	text := fmt.Sprintf("[livedb]\nhost=localhost\nport=%d\nuser=postgres\npassword=none\nsslmode=require\nsslrootcert=%s\n", r.neon.Port(), r.neon.CA())
-	if err := os.WriteFile(r.service, []byte(text), 0o600); err != nil {
+	next := r.service + ".next" // a reader finds the one file or the other, and never half of one
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(next, r.service); err != nil {
 		r.t.Fatal(err)
 	}
 }
