@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,9 @@ const (
 	bulk        = 30_000           // rows of some 2 KB, written at once during the outage
 	memoryLimit = 32 << 20         // for what may be kept of them: half
 )
+
+// heavy is held by a test that has much data, or counts the memory of this process, in which the embedded Kafka is too.
+var heavy sync.Mutex
 
 // outage is how long Kafka is away: some seconds, or what LIVEDB_TEST_OUTAGE says.
 func outage(t *testing.T) time.Duration {
@@ -40,6 +44,8 @@ func TestAKafkaOutageUnderLoad(t *testing.T) {
 	for name, away := range map[string]func(*Dialer){"refusing": (*Dialer).Refuse, "silent": (*Dialer).Isolate} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			heavy.Lock()
+			defer heavy.Unlock()
 			server := devstack.TestPostgres(t, map[string]string{"max_slot_wal_keep_size": "-1"})
 			r := newRig(t, server, func(r *rig) {
 				r.exec("CREATE TABLE bulk (id int PRIMARY KEY, v text)")
