@@ -53,8 +53,9 @@ func (l *Look) Find(name string) *SlotState {
 	return nil
 }
 
-// snapsEvery is how often the snapshot files are counted: there may be ten thousand, and one comes every 15 seconds.
-const snapsEvery = 15 * time.Second
+// snapsEvery is how often the snapshot files are counted, for each that is allowed: with Neon's ten thousand, every 15 seconds,
+// in which one comes.
+const snapsEvery = 1500 * time.Microsecond
 
 // Watch looks at a server's slots from a connection of its own. One goroutine uses it.
 type Watch struct {
@@ -94,7 +95,7 @@ func (w *Watch) Look(ctx context.Context) (*Look, error) {
 	if l.Current, err = parseLSN(current); err != nil {
 		return nil, err
 	}
-	if l.SnapLimit > 0 && mayCount && l.Time.Sub(w.counted) >= snapsEvery {
+	if l.SnapLimit > 0 && mayCount && l.Time.Sub(w.counted) >= time.Duration(l.SnapLimit)*snapsEvery {
 		if w.snaps, err = w.countSnaps(ctx); err != nil {
 			return nil, err
 		}

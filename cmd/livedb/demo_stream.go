@@ -17,9 +17,13 @@ import (
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/burst"
 	"github.com/livedb/livedb/internal/burst/ledger"
+	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/processor"
 )
+
+// demoWindow is short: nobody replays a demo, and it may run on the user's own disk.
+var demoWindow = capture.Window{Time: 10 * time.Minute, Bytes: 64 << 20}
 
 // stream runs the roles and the proof until the burst writer's time is over or the user has had enough.
 func (c *demoCommand) stream(i *invocation, s *stack, listener net.Listener, log *slog.Logger) (*summary, error) {
@@ -28,7 +32,7 @@ func (c *demoCommand) stream(i *invocation, s *stack, listener net.Listener, log
 	defer end()
 	h := newHost(roles, log)
 	k := kafkaFlags{Kafka: s.brokers, Prefix: s.prefix, kafkaAccess: s.access}
-	if err := h.runCDC(k, topicFlags{Partitions: c.Partitions, Linger: c.Linger}, s.source, s.retain); err != nil {
+	if err := h.runCDC(k, topicFlags{Partitions: c.Partitions, Linger: c.Linger}, s.source, s.retain, func(r *capture.Config) { r.Window = demoWindow }); err != nil {
 		return nil, err
 	}
 	h.publish(k.config("demo"), s.prefix)

@@ -38,6 +38,7 @@ type scale struct {
 	rate       int // MB of WAL per second
 	lasts      time.Duration
 	limit      int64 // MB that may be retained
+	snaps      int   // snapshot files after which Neon would remove a slot
 }
 
 // scaled chooses; it skips the test where neither is asked for.
@@ -69,6 +70,9 @@ func newDisk(t *testing.T, s scale) *disk {
 	t.Helper()
 	settings := map[string]string{"max_slot_wal_keep_size": fmt.Sprintf("%dMB", s.keep), "full_page_writes": "on",
 		"checkpoint_timeout": "5min", "max_wal_size": "1GB", "min_wal_size": fmt.Sprintf("%dMB", max(5*s.segment, 80)), "log_checkpoints": "on"}
+	if s.snaps > 0 {
+		settings["neon.logical_replication_max_snap_files"] = fmt.Sprint(s.snaps)
+	}
 	server := devstack.TestPostgresWith(t, devstack.PostgresConfig{Segment: s.segment, Settings: settings})
 	conn, err := pgx.Connect(t.Context(), server.URL())
 	if err != nil {
@@ -335,4 +339,31 @@ func TestLongALostSlotIsANamedStop(t *testing.T) {
 	case <-time.After(d.lasts):
 		t.Errorf("the slot holds %s MB of %d, and the stream goes on", d.held(), d.keep)
 	}
+}
+
+// Neon removes every slot, in use or not, that too many snapshot files have come after: the guard gives the window back, and
+// then the replay slot, before that happens to it. Here the limit is 40 files instead of 10,000, and nothing of the stream's is
+// written, so the slot cannot follow.
+func TestLongTheGuardCountsNeonsSnapshotFiles(t *testing.T) {
+	s := scale{segment: 1, keep: 512, window: capture.Window{Time: time.Hour, Bytes: 64 * mb}, lasts: time.Minute, snaps: 40}
+	d := newDisk(t, scaled(t, s, s))
+	d.exec("UPDATE load SET v = 'last' WHERE id = 1")
+	var told []float64
+	d.watch(d.lasts, func(_ time.Duration, _ held) bool {
+		d.exec("UPDATE noise SET v = md5(random()::text) WHERE id = 1", "CHECKPOINT") // which makes a file
+		if step, _ := d.metric("livedb_replay_window_step"); len(told) == 0 || told[len(told)-1] != step {
+			files, _ := d.metric("livedb_slot_snapshot_files", "disk_replay")
+			t.Logf("step %.0f at %.0f files newer than the replay slot", step, files)
+			told = append(told, step)
+		}
+		return told[len(told)-1] == 4
+	})
+	if len(told) < 3 || told[len(told)-1] != 4 {
+		t.Errorf("the steps were %v", told)
+	}
+	d.await("SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'disk_replay')")
+	if active := d.slotOf("", "active"); active != "true" {
+		t.Error("the stream's own slot was touched")
+	}
+	d.caughtUp()
 }

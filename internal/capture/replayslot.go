@@ -148,6 +148,10 @@ func (w *warden) duty(now time.Time) (duty, cdc.LSN) {
 	w.places.forget(slot.Confirmed)
 	to, urgent := w.places.target(window, reach{now: w.seen.Time, current: w.seen.Current, confirmed: slot.Confirmed, restart: slot.Restart, keep: w.seen.Keep,
 		last: cdc.CommitLSN(w.role.progress.Commit.Load()), acked: cdc.LSN(w.role.progress.Acked.Load())})
+	if to == 0 && int64(w.seen.Current)-int64(slot.Confirmed) > window.Bytes && int64(slot.Confirmed)-int64(slot.Restart) > w.seen.Segment && w.settled != slot.Confirmed {
+		w.settled = slot.Confirmed // it can go no further, but a move to where it is frees the WAL that the move before could not
+		return moveIt, slot.Confirmed
+	}
 	if to == 0 || !urgent && now.Sub(w.moved) < min(max(window.Time/movesInWindow, moveInterval), longestMove) {
 		return leaveIt, 0
 	}

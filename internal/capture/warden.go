@@ -21,7 +21,10 @@ type warden struct {
 	role   *role
 	window Window // as asked for
 	looked chan struct{}
-	heard  atomic.Int64 // when the source last said something on the replication connection, Unix nanoseconds
+
+	retained, replayRetained, reaches atomic.Int64 // bytes, of the last look; the status asks for them under a lock of its own
+
+	heard atomic.Int64 // when the source last said something on the replication connection, Unix nanoseconds
 
 	mu      sync.Mutex
 	seen    *postgres.Look // nil before the first
@@ -33,6 +36,7 @@ type warden struct {
 	leads   bool // this role was the last to have the lead, as far as it knows
 	streams bool
 
+	settled           cdc.LSN   // where the slot was moved to once more
 	moved, rest, make time.Time // when the slot was moved by time; until when the source is spared; when it may be made
 }
 
@@ -45,9 +49,9 @@ const (
 
 func newWarden(r *role) *warden {
 	w := &warden{role: r, window: r.Window.orDefault(), looked: make(chan struct{}, 1), spilled: map[string][2]int64{}}
-	r.Status.Number(status.RetainedWALBytes, func() float64 { return float64(w.held(r.Source.Slot).retained) })
-	r.Status.Number("replay_retained_wal_bytes", func() float64 { return float64(w.held(postgres.ReplaySlot(r.Source.Slot)).retained) })
-	r.Status.Number("replay_window_bytes", func() float64 { return float64(w.reaches()) })
+	for name, number := range map[string]*atomic.Int64{status.RetainedWALBytes: &w.retained, "replay_retained_wal_bytes": &w.replayRetained, "replay_window_bytes": &w.reaches} {
+		r.Status.Number(name, func() float64 { return float64(number.Load()) })
+	}
 	return w
 }
 
@@ -156,32 +160,6 @@ func (w *warden) sight() sight {
 		live: hold(w.role.Source.Slot), replay: hold(postgres.ReplaySlot(w.role.Source.Slot))}
 }
 
-// held is what a slot held when it was last looked at.
-func (w *warden) held(name string) held {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen == nil {
-		return held{}
-	}
-	if s := w.seen.Find(name); s != nil {
-		return held{there: true, status: s.WALStatus, retained: s.Retained, snaps: s.Snaps}
-	}
-	return held{}
-}
-
-// reaches is how many bytes of WAL the replay slot reached back when it was last looked at.
-func (w *warden) reaches() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen == nil {
-		return 0
-	}
-	if s := w.seen.Find(postgres.ReplaySlot(w.role.Source.Slot)); s != nil && s.HasRestart {
-		return int64(w.seen.Current) - int64(s.Confirmed)
-	}
-	return 0
-}
-
 // lead notes whether this role has the lead: only then may it make or drop the replay slot.
 func (w *warden) lead(has bool) {
 	w.mu.Lock()
@@ -234,7 +212,9 @@ func (w *warden) show() {
 	}
 	st.Text("replay_window", step)
 	runway := "unlimited"
+	w.retained.Store(0)
 	if s := w.seen.Find(live); s != nil {
+		w.retained.Store(s.Retained)
 		st.Text("confirmed_lsn", s.Confirmed.String())
 		st.Text("restart_lsn", s.Restart.String())
 		st.Text("wal_status", s.WALStatus)
@@ -243,15 +223,18 @@ func (w *warden) show() {
 		}
 	}
 	st.Text("runway", runway)
-	m.WindowBytes.Set(0)
 	m.WindowSeconds.Set(0)
-	if s := w.seen.Find(replay); s != nil {
+	w.replayRetained.Store(0)
+	w.reaches.Store(0)
+	if s := w.seen.Find(replay); s != nil && s.HasRestart {
 		st.Text("replay_from", s.Confirmed.String())
-		m.WindowBytes.Set(float64(w.seen.Current) - float64(s.Confirmed))
+		w.replayRetained.Store(s.Retained)
+		w.reaches.Store(max(0, int64(w.seen.Current)-int64(s.Confirmed)))
 		if at, known := w.places.time(s.Confirmed); known {
 			m.WindowSeconds.Set(max(0, w.seen.Time.Sub(at).Seconds()))
 		}
 	}
+	m.WindowBytes.Set(float64(w.reaches.Load()))
 }
 
 // showSlot tells the metrics of a slot. What a slot does not have, or nobody can tell, has no series.
