@@ -222,7 +222,16 @@ func (d *disk) caughtUp() {
 	if err := d.conn.QueryRow(d.t.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
 		d.t.Fatal(err)
 	}
-	d.await("SELECT confirmed_flush_lsn >= '" + end + "' FROM pg_replication_slots WHERE slot_name = 'disk'")
+	for caught, began := "", time.Now(); caught != "true"; caught = d.slotOf("", "confirmed_flush_lsn >= '"+end+"'") {
+		select {
+		case <-d.ended:
+			d.t.Fatalf("the role ended with %v", d.err)
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Since(began) > 10*time.Minute {
+			d.t.Fatal("the stream does not catch up")
+		}
+	}
 	if err := d.stop(); err != nil {
 		d.t.Fatal(err)
 	}
@@ -283,7 +292,7 @@ func TestLongTheReplayWindowBoundsTheDisk(t *testing.T) {
 // can be read in the metrics, and afterwards the stream catches up and the window comes back.
 func TestLongTheGuardInAnOutageOfKafka(t *testing.T) {
 	s := scaled(t,
-		scale{keep: 2048, window: capture.DefaultWindow, rate: 4, lasts: 5 * time.Minute},
+		scale{keep: 2048, window: capture.DefaultWindow, rate: 5, lasts: 5 * time.Minute},
 		scale{segment: 1, checkpoint: 2 * time.Second, keep: 64, window: capture.Window{Time: time.Hour, Bytes: 16 * mb}, rate: 4, lasts: 11 * time.Second})
 	d := newDisk(t, s)
 	stop := d.write()
