@@ -5,13 +5,9 @@ import (
 	"fmt"
 )
 
-// followStandbys has standbys keep a copy of the replay slot too, if they do of the live one, of which it is a copy in
-// everything else: so a source is known again after a promotion.
-func (k *ReplayKeeper) followStandbys(ctx context.Context) error {
-	live, err := readSlot(ctx, k.conn, k.slot)
-	if err != nil || live == nil || !live.Failover {
-		return err
-	}
+// FollowStandbys has standbys keep a copy of the replay slot, as they do of a live one with the option failover: so a source is
+// known again after a promotion. Nobody may be reading the slot meanwhile.
+func (k *ReplayKeeper) FollowStandbys(ctx context.Context) error {
 	conn, err := Dial(ctx, k.config) // the command is one of the replication protocol
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func (k *ReplayKeeper) Create(ctx context.Context) error {
 	if _, err := k.conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1::name, $2::name)`, k.slot, replay); err != nil {
 		return fmt.Errorf("make the slot %s: %w", replay, err)
 	}
-	return k.followStandbys(ctx)
+	return nil
 }
 
 // Drop drops the replay slot. One that somebody reads just now is left, for the next try.

@@ -38,9 +38,9 @@ type SlotState struct {
 	SpilledTransactions, SpilledBytes int64 // since the slot's statistics began
 
 	// Of later versions: 16 has Conflicting, 17 the others.
-	Failover, Synced, Conflicting bool
-	Invalidation                  string    // why the slot is lost; empty if it is not, or before 17
-	InactiveSince                 time.Time // zero while it is active, or before 17
+	Conflicting   bool
+	Invalidation  string    // why the slot is lost; empty if it is not, or before 17
+	InactiveSince time.Time // zero while it is active, or before 17
 }
 
 // Find returns the slot of a name; nil if there is none.

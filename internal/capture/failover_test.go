@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
@@ -99,7 +100,7 @@ func on(t *testing.T, p *devstack.Postgres, query string) (value string) {
 // poll waits until a condition holds, of which nothing tells.
 func poll(t *testing.T, what func() string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); {
+	for deadline := time.Now().Add(2 * time.Minute); !holds(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("it does not come true: %s", what())
 		}
@@ -117,11 +118,19 @@ func poll(t *testing.T, what func() string, holds func() bool) {
 func (p *pair) awaitSynced() {
 	p.t.Helper()
 	p.await("SELECT count(*) = 2 FROM pg_replication_slots WHERE failover")
-	move := func() {
-		p.exec("SELECT pg_log_standby_snapshot()", `SELECT pg_replication_slot_advance('livedb_replay', greatest(l.confirmed_flush_lsn, r.confirmed_flush_lsn))
+	move := func() (moved bool) {
+		p.exec("SELECT pg_log_standby_snapshot()")
+		_, err := p.conn.Exec(p.t.Context(), `SELECT pg_replication_slot_advance('livedb_replay', greatest(l.confirmed_flush_lsn, r.confirmed_flush_lsn))
 			FROM pg_replication_slots l, pg_replication_slots r WHERE l.slot_name = 'livedb' AND r.slot_name = 'livedb_replay'`)
+		if busy, is := errors.AsType[*pgconn.PgError](err); is && busy.Code == "55006" { // the stream looks after it just now
+			return false
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return true
 	}
-	move()
+	poll(p.t, func() string { return "the replay slot can be moved" }, move)
 	if err := p.standby.Restart(p.t.Context(), devstack.StopFast); err != nil {
 		p.t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ const (
 	makeIt
 	moveIt
 	dropIt
+	followIt // have standbys keep it
 )
 
 // keep keeps the replay slot until the context ends. Without it the stream goes on: there is then no replay, and a source that
@@ -82,6 +83,8 @@ func (w *warden) act(ctx context.Context, keeper **postgres.ReplayKeeper) error 
 			err = (*keeper).Advance(ctx, to)
 		case dropIt:
 			err = (*keeper).Drop(ctx)
+		case followIt:
+			err = (*keeper).FollowStandbys(ctx)
 		}
 	}
 	now := time.Now()
@@ -109,6 +112,8 @@ func (w *warden) act(ctx context.Context, keeper **postgres.ReplayKeeper) error 
 		log.Info("the replay slot was made")
 	case do == dropIt:
 		log.Warn("the replay slot was dropped, so there is no replay and a restored source could not be noticed", "window", w)
+	case do == followIt:
+		log.Info("standbys keep the replay slot from now on")
 	default:
 		log.Debug("the replay slot was moved", "to", to, "took", now.Sub(began))
 	}
@@ -143,6 +148,11 @@ func (w *warden) duty(now time.Time) (duty, cdc.LSN) {
 		return leaveIt, 0
 	case now.Before(w.rest):
 		return leaveIt, 0
+	case !slot.Failover && !slot.Active && w.leads && !now.Before(w.follow):
+		if live := w.seen.Find(w.role.Source.Slot); live != nil && live.Failover {
+			w.follow = now.Add(makeLater)
+			return followIt, 0
+		}
 	}
 	window := w.guard.step.shrink(w.window.within(w.seen.Keep, w.seen.Neon))
 	w.places.forget(slot.Confirmed)

@@ -36,8 +36,9 @@ type warden struct {
 	leads   bool // this role was the last to have the lead, as far as it knows
 	streams bool
 
-	settled           cdc.LSN   // where the slot was moved to once more
-	moved, rest, make time.Time // when the slot was moved by time; until when the source is spared; when it may be made
+	settled cdc.LSN // where the slot was moved to once more
+	// When the slot was moved by time; until when the source is spared; when the slot may be made, and given to standbys.
+	moved, rest, make, follow time.Time
 }
 
 // How often the slots are looked at, for how long at most, and how soon again after that failed.
