@@ -129,16 +129,7 @@ func CreatePublication(ctx context.Context, c Config) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-
-	what := "ALL TABLES"
-	if len(c.Tables) > 0 {
-		quoted := make([]string, len(c.Tables))
-		for i, t := range c.Tables {
-			quoted[i] = quoteTable(t)
-		}
-		what = "TABLE " + strings.Join(quoted, ", ")
-	}
-	statement := fmt.Sprintf("CREATE PUBLICATION %s FOR %s WITH (publish_via_partition_root = true)", quote(c.Publication), what)
+	statement := CreatePublicationSQL(c)
 	if _, err := conn.Exec(ctx, statement); err != nil {
 		return &cdc.Refusal{Name: "publication_refused", Problem: fmt.Sprintf("the publication %s cannot be created (%v)", c.Publication, err),
 			Remedy: "run " + statement + " as an administrator, or name the tables you own with --tables", Err: err}

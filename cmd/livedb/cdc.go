@@ -35,6 +35,7 @@ func (c *cdcCommand) Run(i *invocation) error {
 		drained = &capture.Drained{}
 	}
 	h := newHost(i.ctx, i.log())
+	h.checks = true
 	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0, func(r *capture.Config) { r.Window, r.Drain = window, drained }); err != nil {
 		return err
 	}

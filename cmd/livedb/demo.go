@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/livedb/livedb/cdc"
@@ -94,18 +92,9 @@ func (c *demoCommand) ask(i *invocation) error {
 	}
 	fmt.Fprintf(i.err, "The demo will write to %s: a schema, a publication and a replication slot, all named %s.\n"+
 		"The slot and the publication are dropped at the end; the schema stays. Go on? [y/N] ", postgres.Address(cc), demoName)
-	answered := make(chan string, 1)
-	go func() {
-		answer, _ := bufio.NewReader(i.in).ReadString('\n') // the end of input is a no
-		answered <- answer
-	}()
-	var answer string
-	select {
-	case answer = <-answered:
-	case <-i.ctx.Done():
-		return i.ctx.Err()
-	}
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+	if yes, err := i.confirm(); err != nil {
+		return err
+	} else if !yes {
 		return &cdc.Refusal{Name: "not_confirmed", Problem: "the demo was not allowed to write to " + postgres.Address(cc), Remedy: "answer y, or pass --yes"}
 	}
 	return nil

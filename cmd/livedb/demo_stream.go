@@ -31,6 +31,7 @@ func (c *demoCommand) stream(i *invocation, s *stack, listener net.Listener, log
 	roles, end := context.WithCancel(context.WithoutCancel(i.ctx))
 	defer end()
 	h := newHost(roles, log)
+	h.checks = c.Source != ""
 	k := kafkaFlags{Kafka: s.brokers, Prefix: s.prefix, kafkaAccess: s.access}
 	if err := h.runCDC(k, topicFlags{Partitions: c.Partitions, Linger: c.Linger}, s.source, s.retain, func(r *capture.Config) { r.Window = demoWindow }); err != nil {
 		return nil, err

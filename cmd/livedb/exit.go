@@ -34,12 +34,13 @@ func exitCode(err error) int {
 	var usage *usageError
 	var parse *kong.ParseError
 	var findings *findingsError
+	var checked *checkError
 	var noisy *noisyError
 	var late *scheduleError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &findings):
+	case errors.As(err, &findings), errors.As(err, &checked):
 		return exitFindings
 	case errors.As(err, &noisy), errors.As(err, &late):
 		return exitNoisy

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -23,6 +25,7 @@ type grammar struct {
 	Process processCommand `cmd:"" help:"Keep the views up to date from Kafka."`
 	UI      uiCommand      `cmd:"" name:"ui" help:"Serve the dashboard from Kafka."`
 	Recover recoverCommand `cmd:"" help:"Deliver again what Kafka has lost of a stream, from the replay slot."`
+	Check   checkCommand   `cmd:"" help:"Find what is wrong with a Postgres, a Kafka and the stream between them, and the line that mends it."`
 	Audit   auditCommand   `cmd:"" help:"Prove that a stream holds every change exactly once and in commit order, or name what is wrong."`
 	Bench   benchCommand   `cmd:"" help:"Measure how fast LiveDB and others drain a replication slot, and what that costs."`
 	Migrate migrateCommand `cmd:"" help:"Create the demo's tables."`
@@ -103,6 +106,21 @@ func (i *invocation) terminal() bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// confirm reads the answer to a question. The end of input is a no.
+func (i *invocation) confirm() (yes bool, err error) {
+	answered := make(chan string, 1)
+	go func() {
+		answer, _ := bufio.NewReader(i.in).ReadString('\n')
+		answered <- strings.ToLower(strings.TrimSpace(answer))
+	}()
+	select {
+	case answer := <-answered:
+		return answer == "y" || answer == "yes", nil
+	case <-i.ctx.Done():
+		return false, i.ctx.Err()
+	}
 }
 
 // log returns the process's logger, which writes to the error stream.

@@ -25,6 +25,7 @@ type host struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	board    *status.Board
+	checks   bool // cdc's source is the user's own: have it checked beside the start
 
 	group *errgroup.Group
 	ctx   context.Context // of the roles

@@ -9,7 +9,6 @@ import (
 	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/metrics"
 	"github.com/livedb/livedb/processor"
-	"github.com/livedb/livedb/producer"
 	"github.com/livedb/livedb/ui"
 )
 
@@ -17,16 +16,8 @@ import (
 
 // runCDC returns an error if the preflight refuses; nothing has been made then, not even the topic of the status.
 func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retention int64, adjust ...func(*capture.Config)) error {
-	version, _ := build()
-	limits := producer.Limits{Linger: t.Linger, Bytes: t.BatchBytes, Events: t.BatchEvents}
-	brokers := k.config("cdc")
-	brokers.TransactionTimeout, brokers.Compression = t.TransactionTimeout, t.Compression
-	if retention > 0 {
-		limits.RepeatTopology = 1000
-	}
-	c := capture.Config{Source: source, Kafka: brokers, Prefix: k.Prefix, Partitions: t.Partitions, RetentionBytes: retention,
-		Limits: limits, Version: version,
-		Metrics: metrics.NewCDC(h.registry), Status: h.board.Role("cdc"), Log: h.log.With("role", "cdc")}
+	c := captureConfig(k, t, source, retention)
+	c.Metrics, c.Status, c.Log = metrics.NewCDC(h.registry), h.board.Role("cdc"), h.log.With("role", "cdc")
 	for _, a := range adjust {
 		a(&c)
 	}
@@ -37,6 +28,9 @@ func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retent
 		h.log.Warn("what the source sends, and what is sent to it, is not protected by TLS: sslmode=disable", "source", postgres.Address(cc))
 	}
 	h.role(func(ctx context.Context) error { return capture.Run(ctx, c) })
+	if h.checks {
+		h.checkBeside(c)
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ func (c *runCommand) Run(i *invocation) error {
 		return err
 	}
 	h := newHost(i.ctx, i.log())
+	h.checks = true
 	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0, func(r *capture.Config) { r.Window = window }); err != nil {
 		listener.Close()
 		return err
