@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -55,8 +56,7 @@ func (f *facts) kafkaRules() (all []Finding) {
 	k := f.kafka
 	if k.producer != nil {
 		id := f.c.Stream.Prefix + ".cdc"
-		all = append(all, denied("transactional id "+id, k.producer, "grant Write on the transactional ids that begin with "+f.c.Stream.Prefix+".", f.kafkaCommand("kafka-acls.sh",
-			"--add --allow-principal User:USER --operation Write --transactional-id "+f.c.Stream.Prefix+". --resource-pattern-type prefixed")))
+		all = append(all, f.denied("transactional id "+id, k.producer, "Write", "transactional-id", "transactional ids"))
 	}
 	all = append(all, f.brokerRules()...)
 	for _, t := range f.wanted() {
@@ -164,22 +164,27 @@ func (f *facts) topicRules(t kafka.Topic) (all []Finding) {
 
 // topicRefused says why Kafka would not make a topic.
 func (f *facts) topicRefused(t kafka.Topic, err error) Finding {
-	create := f.kafkaCommand("kafka-topics.sh", fmt.Sprintf("--create --topic %s --partitions %d", t.Name, t.Partitions))
 	if kafka.Denied(err) {
-		return denied("topic "+t.Name, err, "grant Create, Read and Write on the topics that begin with "+f.c.Stream.Prefix+"., or create it ahead",
-			f.kafkaCommand("kafka-acls.sh", "--add --allow-principal User:USER --operation Create --operation Read --operation Write --topic "+f.c.Stream.Prefix+". --resource-pattern-type prefixed"))
+		return f.topicDenied(t.Name, err)
 	}
 	finding := found("topic_refused", "topic "+t.Name, fmt.Sprintf("kafka would not make the topic %s (%v)", t.Name, err), "mend what Kafka says, or create the topic ahead")
 	if errors.Is(err, sarama.ErrInvalidReplicationFactor) {
 		finding.Remedy = "set default.replication.factor on the brokers to what there are of them, or create the topic ahead"
 	}
-	finding.Command = create
+	finding.Command = f.kafkaCommand("kafka-topics.sh", fmt.Sprintf("--create --topic %s --partitions %d", t.Name, t.Partitions))
 	return finding
 }
 
-func denied(object string, err error, remedy, command string) Finding {
-	finding := found("kafka_denied", object, "kafka denies us a right ("+err.Error()+")", remedy+"; docs/security.md lists all")
-	finding.Command = command
+func (f *facts) topicDenied(topic string, err error) Finding {
+	return f.denied("topic "+topic, err, "Create --operation Read --operation Write", "topic", "topics")
+}
+
+// denied says which right we lack. Rights are given for all objects of the stream at once, by their prefix.
+func (f *facts) denied(object string, err error, operations, kind, kinds string) Finding {
+	finding := found("kafka_denied", object, "kafka denies us a right ("+err.Error()+")",
+		fmt.Sprintf("grant our user the right to the %s that begin with %s.; docs/security.md lists all", kinds, f.c.Stream.Prefix))
+	finding.Command = f.kafkaCommand("kafka-acls.sh", fmt.Sprintf("--add --allow-principal User:%s --operation %s --%s %s. --resource-pattern-type prefixed",
+		cmp.Or(f.c.Stream.Kafka.SASL.User, "USER"), operations, kind, f.c.Stream.Prefix))
 	return finding
 }
 

@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/livedb/livedb/cdc/postgres"
 )
 
 // start begins to stream the slot from where it is.
@@ -135,36 +138,52 @@ func (p *probe) senderTimeout(ctx context.Context) (Outcome, string, error) {
 	}
 }
 
-// cleanUp removes all that the probe made. What it cannot remove it says how to.
+// cleanUp removes all that the probe made, on a connection of its own: an interrupted trial has ended the probe's. What it
+// cannot remove it says how to.
 func (p *probe) cleanUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, probeCleanUp)
 	defer cancel()
-	defer p.conn.Close(ctx)
-	slots := fmt.Sprintf("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s;", literal(p.name))
-	var left []string
-	for {
-		var active bool
-		err := p.conn.QueryRow(ctx, "SELECT coalesce(bool_or(pg_terminate_backend(active_pid)), false) FROM pg_replication_slots WHERE slot_name = $1 AND active", p.name).Scan(&active)
-		if err == nil && !active {
-			_, err = p.conn.Exec(ctx, slots)
-			if err == nil {
-				break
-			}
-		}
-		if err != nil && ctx.Err() != nil || p.conn.IsClosed() {
-			left = append(left, slots)
-			break
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
-		}
+	pid := p.conn.PgConn().PID()
+	p.conn.Close(ctx) // it may be closed already
+	statements := []string{
+		fmt.Sprintf("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s;", literal(p.name)),
+		fmt.Sprintf("DROP PUBLICATION IF EXISTS %s;", ident(p.name)),
+		fmt.Sprintf("DROP SCHEMA IF EXISTS %s CASCADE;", ident(p.name)),
 	}
-	for _, sql := range []string{"DROP PUBLICATION IF EXISTS %s;", "DROP SCHEMA IF EXISTS %s CASCADE;"} {
-		sql = fmt.Sprintf(sql, ident(p.name))
-		if _, err := p.conn.Exec(ctx, sql); err != nil {
+	conn, err := postgres.Connect(ctx, p.config)
+	if err != nil {
+		p.report.Left = strings.Join(statements, " ")
+		return
+	}
+	defer conn.Close(ctx)
+	var left []string
+	// A statement that was given up may still be at work, and make a slot later. If its process is gone, so is that.
+	_, _ = conn.Exec(ctx, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user", int32(pid))
+	if err := p.release(ctx, conn); err != nil {
+		left = append(left, statements[0])
+	}
+	for _, sql := range statements[1:] {
+		if _, err := conn.Exec(ctx, sql); err != nil {
 			left = append(left, sql)
 		}
 	}
 	p.report.Left = strings.Join(left, " ")
+}
+
+// release ends whoever still reads the slot, which is the probe itself, and drops it.
+func (p *probe) release(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active", p.name)
+		if err == nil {
+			_, err = conn.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", p.name)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

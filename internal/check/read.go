@@ -155,11 +155,14 @@ func (r *run) readCheckpoint(ctx context.Context, client sarama.Client) {
 		return
 	}
 	r.report.Stale++
-	if refusal := asRefusal(err); refusal != nil {
+	switch refusal := asRefusal(err); {
+	case kafka.Denied(err):
+		r.all = append(r.all, r.topicDenied(topics.Checkpoint(), refusal.Err))
+	case refusal != nil:
 		r.all = append(r.all, refused(Kafka, "topic "+topics.Checkpoint(), refusal))
-		return
+	default:
+		r.all = append(r.all, stale(Kafka, "topic "+topics.Checkpoint(), err))
 	}
-	r.all = append(r.all, stale(Kafka, "topic "+topics.Checkpoint(), err))
 }
 
 // readCluster reads how Kafka and the stream's topics are set up.
@@ -171,6 +174,9 @@ func (r *run) readCluster(ctx context.Context, client sarama.Client, i *kafka.In
 	}
 	if !r.try(ctx, Kafka, "the stream's topics", func(ctx context.Context) (err error) {
 		k.topics, err = kafka.Look(ctx, client, names...)
+		if kafka.Denied(err) {
+			r.all, err = append(r.all, r.topicDenied(envelope.Topics(r.c.Stream.Prefix).Checkpoint(), err)), nil
+		}
 		return err
 	}) {
 		return

@@ -37,7 +37,7 @@ type provoked struct {
 func TestFindingsOfASourceAreMendedByTheirSQL(t *testing.T) {
 	t.Parallel()
 	const keyed = "CREATE TABLE a (id int PRIMARY KEY)"
-	for _, c := range []provoked{
+	cases := []provoked{
 		{slug: "slot_wrong_plugin", object: "slot $", prepare: []string{"SELECT pg_create_physical_replication_slot('$', true)"},
 			mend: func(r *rig) {
 				r.exec("SELECT pg_drop_replication_slot('$')")
@@ -85,7 +85,16 @@ func TestFindingsOfASourceAreMendedByTheirSQL(t *testing.T) {
 		{slug: "prefix_malformed", before: func(r *rig) { r.config.Stream.Prefix = "a b" }, mend: func(r *rig) { r.config.Stream.Prefix = "ab" }},
 		{slug: "partitions_malformed", before: func(r *rig) { r.config.Stream.Partitions = 0 }, mend: func(r *rig) { r.config.Stream.Partitions = 1 }},
 		{slug: "limits_malformed", before: func(r *rig) { r.config.Stream.Limits.Linger = -1 }, mend: func(r *rig) { r.config.Stream.Limits.Linger = 0 }},
-	} {
+	}
+	if !strings.HasPrefix(devstack.SharedPostgres(t).Version(), "15") && !strings.HasPrefix(devstack.SharedPostgres(t).Version(), "16") {
+		cases = append(cases,
+			provoked{slug: "session_timeout", object: "role $_role", before: func(r *rig) {
+				r.as("SUPERUSER")
+				r.exec("ALTER ROLE $_role SET transaction_timeout = '1h'")
+			}},
+			provoked{slug: "slot_not_failover", object: "slot $", prepare: []string{"SELECT pg_create_logical_replication_slot('$', 'pgoutput')"}, mend: failsOver})
+	}
+	for _, c := range cases {
 		t.Run(c.slug, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, c.prepare...)
@@ -103,6 +112,23 @@ func TestFindingsOfASourceAreMendedByTheirSQL(t *testing.T) {
 			}
 			r.gone(c.slug, strings.TrimPrefix(found.Object, "server "))
 		})
+	}
+}
+
+// failsOver runs the printed line where it is meant to be run.
+func failsOver(r *rig) {
+	cc, err := pgconn.ParseConfig(r.config.Stream.Source.URL)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cc.RuntimeParams["replication"] = "database"
+	conn, err := pgconn.ConnectConfig(r.t.Context(), cc)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.Exec(r.t.Context(), strings.TrimSuffix(r.has("slot_not_failover", "slot $").SQL, ";")).Close(); err != nil {
+		r.t.Fatal(err)
 	}
 }
 
