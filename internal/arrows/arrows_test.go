@@ -66,6 +66,15 @@ var allowed = [][2]string{
 	{"internal/audit", "internal/status"},
 	{"internal/audit/oracle", "cdc"}, // and neither cdc/pgoutput nor cdc/envelope: it is a second opinion on both
 
+	// Above the left side: it looks at what the role cdc looks at before its start, and refuses nothing itself.
+	{"internal/check", "cdc"},
+	{"internal/check", "cdc/envelope"},
+	{"internal/check", "cdc/postgres"},
+	{"internal/check", "internal/capture"},
+	{"internal/check", "internal/dial"},
+	{"internal/check", "internal/kafka"},
+	{"internal/check", "producer"},
+
 	// Above everything, as the command is: it breaks the whole and looks at all of it.
 	{"internal/faults", "cdc"},
 	{"internal/faults", "cdc/envelope"},

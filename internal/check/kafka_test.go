@@ -20,7 +20,7 @@ import (
 // onKafka is a rig that looks at a Kafka alone, for a stream whose own topics are there.
 func onKafka(t *testing.T, brokers []string, prefix string) *rig {
 	t.Helper()
-	r := &rig{t: t, name: prefix, config: check.Config{}}
+	r := &rig{t: t, name: prefix, config: check.OwnRules(check.Config{})}
 	r.config.Stream.Prefix, r.config.Stream.Partitions = prefix, 2
 	r.config.Stream.Kafka = kafka.Config{Brokers: brokers, ClientID: "livedb/test"}
 	return r

@@ -228,6 +228,9 @@ func (p *probe) snapshots(ctx context.Context) (Outcome, string, error) {
 	if err != nil {
 		return No, "", err
 	}
+	if s.Every == 0 {
+		return Yes, fmt.Sprintf("%d files", s.Files), nil
+	}
 	return Yes, fmt.Sprintf("%d files, one every %s", s.Files, s.Every.Round(time.Second)), nil
 }
 

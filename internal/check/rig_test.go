@@ -43,9 +43,9 @@ func rigOn(t *testing.T, url string, statements ...string) *rig {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	name := conn.Config().Database
-	r := &rig{t: t, name: name, admin: conn, config: check.Config{Started: true, Stream: capture.Config{
+	r := &rig{t: t, name: name, admin: conn, config: check.OwnRules(check.Config{Stream: capture.Config{
 		Source: postgres.Config{URL: url, Slot: name, Publication: "livedb"},
-		Prefix: "s-" + strings.ReplaceAll(name, "_", "-"), Partitions: 3}}}
+		Prefix: "s-" + strings.ReplaceAll(name, "_", "-"), Partitions: 3}})}
 	r.exec(statements...)
 	return r
 }

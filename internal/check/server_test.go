@@ -105,8 +105,8 @@ func playsNeon(t *testing.T, r *rig) {
 // losesWAL brings a slot near the end of the WAL that is kept for it, and beyond.
 func losesWAL(t *testing.T, r *rig) {
 	// The rule's SQL is not given on Neon, whose settings are not ours.
-	r.exec("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'", "SELECT pg_reload_conf()", "SELECT pg_create_logical_replication_slot('$', 'pgoutput')")
-	f := r.fill("safe_wal_low", 6)
+	r.exec("ALTER SYSTEM SET max_slot_wal_keep_size = '96MB'", "SELECT pg_reload_conf()", "SELECT pg_create_logical_replication_slot('$', 'pgoutput')")
+	f := r.fill("safe_wal_low", 8)
 	if f.SQL != "" {
 		t.Errorf("on Neon nobody may run %s", f.SQL)
 	}
@@ -139,9 +139,9 @@ func (r *rig) fill(slug string, most int) check.Finding {
 // On a plain server the limit can be raised.
 func TestALowLimitIsRaisedByItsSQL(t *testing.T) {
 	t.Parallel()
-	server := devstack.TestPostgres(t, map[string]string{"max_slot_wal_keep_size": "64MB"})
+	server := devstack.TestPostgres(t, map[string]string{"max_slot_wal_keep_size": "96MB"})
 	r := rigOn(t, server.URL(), "SELECT pg_create_logical_replication_slot('$', 'pgoutput')")
-	f := r.fill("safe_wal_low", 6)
+	f := r.fill("safe_wal_low", 8)
 	r.mend(f)
 	r.gone(f.Slug, f.Object)
 

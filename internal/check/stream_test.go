@@ -91,9 +91,8 @@ func (r *rig) hasAll(wanted ...string) {
 func TestAHealthyStreamHasNothingToMend(t *testing.T) {
 	t.Parallel()
 	r, stop := streamed(t, "CREATE TABLE a (id int PRIMARY KEY)", "ALTER TABLE a REPLICA IDENTITY FULL")
-	r.config.Started = false
 	for _, what := range []string{"it runs", "it has stopped"} {
-		if report := r.run(); report.Bad() || report.Stale > 0 || report.Checks < 10 {
+		if report := check.Run(t.Context(), check.Config{Stream: r.config.Stream}); report.Bad() || report.Stale > 0 || report.Checks < 10 {
 			t.Errorf("while %s: %+v", what, report)
 		}
 		if what == "it runs" {
