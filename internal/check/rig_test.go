@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -59,6 +60,17 @@ func (r *rig) exec(statements ...string) {
 			r.t.Fatalf("%s: %v", s, err)
 		}
 	}
+}
+
+// part is a rig in the same database, with a schema, a slot and a publication of its own, all of one name.
+func (r *rig) part(i int) *rig {
+	r.t.Helper()
+	p := rigOn(r.t, r.config.Stream.Source.URL)
+	p.name = fmt.Sprintf("%s_%d", r.name, i)
+	p.config.Stream.Source.Slot, p.config.Stream.Source.Publication = p.name, p.name
+	p.config.Stream.Prefix += fmt.Sprintf("-%d", i)
+	p.exec("CREATE SCHEMA $", "SET search_path = $")
+	return p
 }
 
 // as has the source be looked at by another role, which is made.

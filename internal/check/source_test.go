@@ -46,41 +46,41 @@ func TestFindingsOfASourceAreMendedByTheirSQL(t *testing.T) {
 			before: func(r *rig) { r.brokers() }},
 		{slug: "slot_other_database", object: "slot $", prepare: []string{"SELECT pg_create_logical_replication_slot('$', 'pgoutput')"},
 			before: func(r *rig) {
-				r.config.Stream.Source.URL = devstack.TestDatabase(r.t, devstack.SharedPostgres(r.t))
+				r.config.Stream.Source.URL = devstack.SharedPostgres(r.t).URL()
 			},
 			mend: func(r *rig) { r.config.Stream.Source.URL = r.admin.Config().ConnString() }},
 		{slug: "checkpoint_missing", object: "slot $", prepare: []string{"SELECT pg_create_logical_replication_slot('$', 'pgoutput')"},
 			before: func(r *rig) { r.brokers() }},
-		{slug: "slot_in_use", object: "slot $", prepare: []string{"SELECT pg_create_logical_replication_slot('$', 'pgoutput')", keyed, "CREATE PUBLICATION livedb FOR TABLE a"},
+		{slug: "slot_in_use", object: "slot $", prepare: []string{"SELECT pg_create_logical_replication_slot('$', 'pgoutput')", keyed, "CREATE PUBLICATION $ FOR TABLE a"},
 			before: readByAnother},
 		{slug: "long_transaction", before: leaveOpen},
 		{slug: "probe_leftover", object: "slot livedb_probe_$", prepare: []string{"SELECT pg_create_logical_replication_slot('livedb_probe_$', 'pgoutput')"}},
 		{slug: "clock_skew", before: func(r *rig) { r.config.Now = func() time.Time { return time.Now().Add(-time.Hour) } },
 			mend: func(r *rig) { r.config.Now = nil }},
 
-		{slug: "publication_empty", object: "publication livedb", prepare: []string{keyed, "CREATE PUBLICATION livedb"}},
-		{slug: "publication_partial", object: "publication livedb", prepare: []string{keyed, "CREATE PUBLICATION livedb FOR TABLE a WITH (publish = 'insert')"}},
-		{slug: "publish_via_root_not_set", object: "publication livedb", prepare: []string{"CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
-			"CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)", "CREATE PUBLICATION livedb FOR ALL TABLES"}},
+		{slug: "publication_empty", object: "publication $", prepare: []string{keyed, "CREATE PUBLICATION $"}},
+		{slug: "publication_partial", object: "publication $", prepare: []string{keyed, "CREATE PUBLICATION $ FOR TABLE a WITH (publish = 'insert')"}},
+		{slug: "publish_via_root_not_set", object: "publication $", prepare: []string{"CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+			"CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)", "CREATE PUBLICATION $ FOR ALL TABLES"}},
 		{slug: "table_malformed", object: "table a", before: func(r *rig) { r.config.Stream.Source.Tables = []string{"a"} },
 			mend: func(r *rig) { r.config.Stream.Source.Tables = nil }},
-		{slug: "table_missing", object: "table public.a", before: func(r *rig) { r.config.Stream.Source.Tables = []string{"public.a"} },
+		{slug: "table_missing", object: "table $.a", before: func(r *rig) { r.config.Stream.Source.Tables = []string{r.name + ".a"} },
 			mend: func(r *rig) { r.exec(keyed) }},
-		{slug: "table_not_published", object: `table public.a "b"`, prepare: []string{`CREATE TABLE "a ""b""" (id int PRIMARY KEY)`, "CREATE PUBLICATION livedb"},
-			before: func(r *rig) { r.config.Stream.Source.Tables = []string{`public.a "b"`} }},
-		{slug: "topic_shared", object: "table public.a_b", prepare: []string{`CREATE TABLE "a b" (id int PRIMARY KEY)`, "CREATE TABLE a_b (id int PRIMARY KEY)",
-			`CREATE PUBLICATION livedb FOR TABLE "a b", a_b`}},
+		{slug: "table_not_published", object: `table $.a "b"`, prepare: []string{`CREATE TABLE "a ""b""" (id int PRIMARY KEY)`, "CREATE PUBLICATION $"},
+			before: func(r *rig) { r.config.Stream.Source.Tables = []string{r.name + `.a "b"`} }},
+		{slug: "topic_shared", object: "table $.a_b", prepare: []string{`CREATE TABLE "a b" (id int PRIMARY KEY)`, "CREATE TABLE a_b (id int PRIMARY KEY)",
+			`CREATE PUBLICATION $ FOR TABLE "a b", a_b`}},
 
-		{slug: "no_replica_identity", object: "table public.a", prepare: []string{"CREATE TABLE a (id int)"}},
-		{slug: "no_replica_identity", object: "table public.a", prepare: []string{"CREATE TABLE a (id int PRIMARY KEY)", "ALTER TABLE a REPLICA IDENTITY NOTHING", "CREATE PUBLICATION livedb FOR TABLE a"}},
-		{slug: "no_replica_identity", object: "table public.p1", prepare: []string{"CREATE TABLE p (id int) PARTITION BY RANGE (id)",
+		{slug: "no_replica_identity", object: "table $.a", prepare: []string{"CREATE TABLE a (id int)"}},
+		{slug: "no_replica_identity", object: "table $.a", prepare: []string{"CREATE TABLE a (id int PRIMARY KEY)", "ALTER TABLE a REPLICA IDENTITY NOTHING", "CREATE PUBLICATION $ FOR TABLE a"}},
+		{slug: "no_replica_identity", object: "table $.p1", prepare: []string{"CREATE TABLE p (id int) PARTITION BY RANGE (id)",
 			"CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)"}},
-		{slug: "replica_identity_not_full", object: "table public.a", prepare: []string{keyed}},
-		{slug: "toast_columns_without_full", object: "table public.a", prepare: []string{"CREATE TABLE a (id text PRIMARY KEY, body text)"}},
-		{slug: "row_filter_without_full", object: "table public.a", prepare: []string{"CREATE TABLE a (id int PRIMARY KEY, body text)", "CREATE PUBLICATION livedb FOR TABLE a WHERE (id > 10)"}},
-		{slug: "partition_identity_differs", object: "table public.p1", prepare: []string{"CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+		{slug: "replica_identity_not_full", object: "table $.a", prepare: []string{keyed}},
+		{slug: "toast_columns_without_full", object: "table $.a", prepare: []string{"CREATE TABLE a (id text PRIMARY KEY, body text)"}},
+		{slug: "row_filter_without_full", object: "table $.a", prepare: []string{"CREATE TABLE a (id int PRIMARY KEY, body text)", "CREATE PUBLICATION $ FOR TABLE a WHERE (id > 10)"}},
+		{slug: "partition_identity_differs", object: "table $.p1", prepare: []string{"CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
 			"CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)", "ALTER TABLE p REPLICA IDENTITY FULL"}},
-		{slug: "table_without_key", object: "table public.a", prepare: []string{"CREATE TABLE a (id int NOT NULL UNIQUE, v int UNIQUE)", "ALTER TABLE a REPLICA IDENTITY FULL"}},
+		{slug: "table_without_key", object: "table $.a", prepare: []string{"CREATE TABLE a (id int NOT NULL UNIQUE, v int UNIQUE)", "ALTER TABLE a REPLICA IDENTITY FULL"}},
 
 		{slug: "prefix_malformed", before: func(r *rig) { r.config.Stream.Prefix = "a b" }, mend: func(r *rig) { r.config.Stream.Prefix = "ab" }},
 		{slug: "partitions_malformed", before: func(r *rig) { r.config.Stream.Partitions = 0 }, mend: func(r *rig) { r.config.Stream.Partitions = 1 }},
@@ -94,10 +94,13 @@ func TestFindingsOfASourceAreMendedByTheirSQL(t *testing.T) {
 			}},
 			provoked{slug: "slot_not_failover", object: "slot $", prepare: []string{"SELECT pg_create_logical_replication_slot('$', 'pgoutput')"}, mend: failsOver})
 	}
-	for _, c := range cases {
+	shared := newRig(t)
+	for i, c := range cases {
+		r := shared.part(i)
 		t.Run(c.slug, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, c.prepare...)
+			r.t = t
+			r.exec(c.prepare...)
 			if c.before != nil {
 				c.before(r)
 			}
@@ -145,7 +148,7 @@ func readByAnother(r *rig) {
 	}
 	r.t.Cleanup(func() { conn.Close(context.Background()) })
 	if err := pglogrepl.StartReplication(r.t.Context(), conn, r.name, 0, pglogrepl.StartReplicationOptions{
-		PluginArgs: []string{"proto_version '1'", "publication_names 'livedb'"}}); err != nil {
+		PluginArgs: []string{"proto_version '1'", "publication_names '" + r.name + "'"}}); err != nil {
 		r.t.Fatal(err)
 	}
 }
