@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -174,6 +175,9 @@ func (r *run) readCluster(ctx context.Context, client sarama.Client, i *kafka.In
 	}
 	if !r.try(ctx, Kafka, "the stream's topics", func(ctx context.Context) (err error) {
 		k.topics, err = kafka.Look(ctx, client, names...)
+		if err == nil && r.saved != nil && r.saved.Position != nil {
+			err = r.lookAgain(ctx, client, k)
+		}
 		if kafka.Denied(err) {
 			r.all, err = append(r.all, r.topicDenied(envelope.Topics(r.c.Stream.Prefix).Checkpoint(), err)), nil
 		}
@@ -202,6 +206,22 @@ func (r *run) readCluster(ctx context.Context, client sarama.Client, i *kafka.In
 		}
 		return err
 	})
+}
+
+// lookAgain gives Kafka some time to show the topics that the stream has: a broker may not know of a new one yet.
+func (r *run) lookAgain(ctx context.Context, client sarama.Client, k *cluster) error {
+	var missing []string
+	for _, name := range r.saved.Topology.Names() {
+		if _, exists := k.topics[name]; !exists {
+			missing = append(missing, name)
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	again, err := kafka.LookAgain(ctx, client, missing...)
+	maps.Copy(k.topics, again)
+	return err
 }
 
 // readTopics reads the settings of the topics that exist, and whether Kafka would make the others.
@@ -236,7 +256,7 @@ func (r *run) readTopics(ctx context.Context, i *kafka.Inspector, k *cluster) {
 			if ctx.Err() != nil {
 				return fmt.Errorf("kafka did not answer: %w", err)
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, sarama.ErrTopicAlreadyExists) { // made this moment
 				k.refused[t.Name] = err
 			}
 			return nil

@@ -3,6 +3,7 @@ package check_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,10 +70,15 @@ func (r *rig) save(c producer.Checkpoint) {
 	}
 }
 
-// hasAll holds that one check finds all of these, and that the start's refusal is among them.
+// hasAll holds that one check finds all of these, and that the start's refusal is among them. A real Kafka shows what was
+// done to its topics some moments later.
 func (r *rig) hasAll(wanted ...string) {
 	r.t.Helper()
 	report := r.run()
+	lacks := func(slug string) bool { return find(report, slug, "") == nil }
+	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(wanted, lacks) && time.Now().Before(deadline); {
+		report = r.run()
+	}
 	for _, slug := range wanted {
 		f := find(report, slug, "")
 		if f == nil {
