@@ -12,11 +12,11 @@ var catalogue = map[string]Known{
 	"stale": {Configuration, Warning},
 
 	// Reaching the source.
-	"source_unreachable":  {Source, Error},
-	"pooled_endpoint":     {Source, Error},
-	"source_tls_required": {Neon, Error},
-	"neon_host_address":   {Neon, Warning},
-	"neon_quota":          {Neon, Error},
+	"source_unreachable":    {Source, Error},
+	"pooled_endpoint":       {Source, Error},
+	"source_tls_required":   {Neon, Error},
+	"neon_host_address":     {Neon, Warning},
+	"source_quota_exceeded": {Neon, Error},
 
 	// The server and the role.
 	"server_version_unsupported": {Source, Error},

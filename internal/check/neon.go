@@ -42,7 +42,7 @@ func (f *facts) neonRules() (all []Finding) {
 		all = append(all, found("neon_host_address", object, "the source is named by its address "+f.host+": TLS then does not tell Neon's proxy which endpoint is meant",
 			"name the host in --source as Neon's console shows it"))
 	}
-	all = append(all, found("neon_keeps_awake", object, "while LiveDB is connected the compute does not sleep, and its hours are counted", "nothing, or connect now and then only; a slot outlives the sleep"))
+	all = append(all, found("neon_keeps_awake", object, "while LiveDB is connected the compute does not sleep, and its hours are counted", "nothing, or run livedb cdc --drain now and then; a slot outlives the sleep"))
 	if f.snapshots == nil {
 		return all
 	}

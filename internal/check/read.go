@@ -15,6 +15,7 @@ import (
 	"github.com/livedb/livedb/cdc/postgres"
 	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/kafka"
+	"github.com/livedb/livedb/producer"
 )
 
 // readSource reads all that an SQL connection tells, each part by itself.
@@ -131,12 +132,18 @@ func (r *run) lookAtKafka(ctx context.Context) (close func(), saw bool) {
 		r.all = append(r.all, kafkaFinding(object, err))
 		return close, false
 	}
-	close = func() { client.Close() }
+	close = func() {
+		if ctx.Err() != nil { // what was given up may hold up its end, for as long as sarama allows it
+			go client.Close()
+			return
+		}
+		client.Close()
+	}
 	if envelope.CheckPrefix(c.Prefix) != nil {
 		return close, false
 	}
 	r.readCheckpoint(ctx, client)
-	inspector, err := kafka.NewInspector(client)
+	inspector, err := kafka.NewInspector(connecting, client)
 	if err != nil {
 		r.all = append(r.all, stale(Kafka, object, err))
 		return close, false
@@ -150,7 +157,7 @@ func (r *run) readCheckpoint(ctx context.Context, client sarama.Client) {
 	r.report.Checks++
 	reading, cancel := context.WithTimeout(ctx, r.c.limit())
 	defer cancel()
-	saved, err := capture.PeekSaved(reading, client, topics)
+	saved, err := kafka.Within(reading, "read topic "+topics.Checkpoint(), func() (producer.Saved, error) { return capture.PeekSaved(reading, client, topics) })
 	if err = kafka.Named(err); err == nil {
 		r.saved = &saved
 		return
@@ -193,8 +200,8 @@ func (r *run) readCluster(ctx context.Context, client sarama.Client, i *kafka.In
 	r.readTopics(ctx, i, k)
 	transactions := envelope.Topics(r.c.Stream.Prefix).Transaction()
 	if _, exists := k.topics[transactions]; exists {
-		r.try(ctx, Kafka, "topic "+transactions, func(context.Context) error {
-			end, err := client.GetOffset(transactions, 0, sarama.OffsetNewest)
+		r.try(ctx, Kafka, "topic "+transactions, func(ctx context.Context) error {
+			end, err := kafka.Within(ctx, "read topic "+transactions, func() (int64, error) { return client.GetOffset(transactions, 0, sarama.OffsetNewest) })
 			k.written = end > 0
 			return err
 		})

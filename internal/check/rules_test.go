@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/postgres"
 	"github.com/livedb/livedb/internal/capture"
 )
@@ -91,6 +92,32 @@ func TestRulesOfWhatNoTestServerShows(t *testing.T) {
 		}
 		if !ok || c.slug == "" && len(all) > 0 || c.slug != "" && len(all) == 0 {
 			t.Errorf("%s: want %q with %q, got %+v", c.story, c.slug, c.says, all)
+		}
+	}
+}
+
+// The start is the judge of a stream: what it lets pass is not told, what it refuses is, in its words.
+func TestTheStartJudgesTheStream(t *testing.T) {
+	stream := func() []Finding {
+		return []Finding{found("timeline_changed", "s", "x", "y"), found("slot_missing", "s", "x", "y"), found("topic_shared", "t", "x", "y").as(Error)}
+	}
+	others := []Finding{found("select_denied", "s", "x", "y")}
+	for _, c := range []struct {
+		refusal *cdc.Refusal
+		want    string
+	}{
+		{nil, "topic_shared y"},
+		{&cdc.Refusal{Name: "slot_missing", Unsafe: true, Remedy: "z"}, "timeline_changed y, slot_missing z, topic_shared y"},
+		{&cdc.Refusal{Name: "select_denied", Remedy: "z"}, "timeline_changed y, slot_missing y, topic_shared y"},
+		{&cdc.Refusal{Name: "topic_missing", Unsafe: true, Remedy: "z"}, "timeline_changed y, slot_missing y, topic_shared y, topic_missing z"},
+		{&cdc.Refusal{Name: "of_tomorrow", Unsafe: true, Remedy: "z"}, "slot_missing y, topic_shared y, of_tomorrow z"},
+	} {
+		var told []string
+		for _, f := range besideStart(stream(), others, c.refusal) {
+			told = append(told, f.Slug+" "+f.Remedy)
+		}
+		if got := strings.Join(told, ", "); got != c.want {
+			t.Errorf("%v: %s, want %s", c.refusal, got, c.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/cdc/postgres"
 	"github.com/livedb/livedb/internal/capture"
@@ -113,14 +114,14 @@ func Run(ctx context.Context, c Config) Report {
 		}
 		r.all = append(r.all, r.neonRules()...)
 	}
-	r.all = append(r.all, r.streamRules()...)
 	if r.kafka != nil {
 		r.all = append(r.all, r.kafkaRules()...)
 	}
+	stream := r.streamRules()
 	if sawSource && sawKafka && !c.Started && !c.ownRules {
-		r.askStart(ctx)
+		stream = r.askStart(ctx, stream)
 	}
-	r.report.Findings = settle(r.all, c.Scopes)
+	r.report.Findings = settle(append(r.all, stream...), c.Scopes)
 	return r.report
 }
 
@@ -147,6 +148,10 @@ func (r *run) try(ctx context.Context, scope Scope, what string, look func(ctx c
 	if err != nil {
 		r.report.Stale++
 		finding := stale(scope, what, err)
+		if kafka.Denied(err) { // we may not look; what the stream itself may not do is a finding of its own
+			finding = finding.as(Info)
+			finding.Remedy = "grant DescribeConfigs on the cluster and the topics, if you like to know"
+		}
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) && refused.Code == "42501" && r.server != nil { // insufficient_privilege
 			finding.Remedy = "run the SQL as an administrator"
@@ -195,7 +200,7 @@ func (r *run) lookAtSource(ctx context.Context) bool {
 // lookAtIdentity asks on a replication connection whose history the source shows: what only such a connection is refused
 // for, and which settings do not take there, shows too.
 func (r *run) lookAtIdentity(ctx context.Context) {
-	if r.server == nil || r.server.InRecovery || r.server.WALLevel != "logical" && r.server.Version < 150000 || !r.server.Replication {
+	if r.server == nil || r.server.InRecovery || !r.server.Replication {
 		return // the finding is there already
 	}
 	r.report.Checks++
@@ -210,23 +215,40 @@ func (r *run) lookAtIdentity(ctx context.Context) {
 	r.identity = &identity
 }
 
-// askStart has the start's own preflight look too, so that nothing it refuses is missing here.
-func (r *run) askStart(ctx context.Context) {
+// askStart has the start's own preflight look too: nothing that it refuses may be missing here, and nothing may be told of the
+// stream as if it refused that. stream are the findings of streamRules.
+func (r *run) askStart(ctx context.Context, stream []Finding) []Finding {
 	r.report.Checks++
 	asking, cancel := context.WithTimeout(ctx, 2*r.c.limit())
 	defer cancel()
 	err := kafka.Named(capture.Preflight(asking, r.c.Stream))
 	refusal := asRefusal(err)
-	switch {
-	case err == nil:
-	case refusal == nil:
+	if err != nil && refusal == nil {
 		r.report.Stale++
-		r.all = append(r.all, stale(Source, "the start", err))
-	case !slices.ContainsFunc(r.all, func(f Finding) bool { return f.Slug == refusal.Name }):
-		scope := Source
-		if known, ok := catalogue[refusal.Name]; ok {
-			scope = known.Scope
-		}
-		r.all = append(r.all, refused(scope, "the start", refusal))
+		return append(stream, stale(Source, "the start", err))
 	}
+	return besideStart(stream, r.all, refusal)
+}
+
+// besideStart settles the stream's findings with what the start says: nil if it goes on. others are the findings of
+// everything else.
+func besideStart(stream, others []Finding, refusal *cdc.Refusal) []Finding {
+	if refusal == nil {
+		return slices.DeleteFunc(stream, func(f Finding) bool { return f.Severity == Critical })
+	}
+	told := false
+	for i := range stream {
+		if stream[i].Slug == refusal.Name {
+			told, stream[i].Remedy = true, refusal.Remedy // it knows best
+		}
+	}
+	if told || slices.ContainsFunc(others, func(f Finding) bool { return f.Slug == refusal.Name }) {
+		return stream
+	}
+	known, ok := catalogue[refusal.Name]
+	if !ok { // it looked closer: what we say of another timeline it has explained
+		known.Scope = Source
+		stream = slices.DeleteFunc(stream, func(f Finding) bool { return f.Slug == "timeline_changed" })
+	}
+	return append(stream, refused(known.Scope, "the start", refusal))
 }

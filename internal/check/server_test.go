@@ -168,7 +168,7 @@ func TestFindingsBeforeAnythingIsRead(t *testing.T) {
 		{"source_tls_required", "postgres://u:hidden@ep-a.eu.neon.tech/db?sslmode=disable", "sslmode=disable"},
 		{"source_malformed", "postgres://u:hidden@host:port/db", "postgres://user:password@host:5432/database"},
 		{"source_unreachable", "postgres://u:hidden@" + closed(t) + "/db?sslmode=disable", "--source"},
-		{"neon_quota", "postgres://u:hidden@" + quota + "/db?sslmode=disable", "do not try again"},
+		{"source_quota_exceeded", "postgres://u:hidden@" + quota + "/db?sslmode=disable", "limits"},
 		{"wal_senders_exhausted", "postgres://u:hidden@" + busy + "/db?sslmode=disable", "max_wal_senders"},
 	} {
 		report := check.Run(t.Context(), check.Config{Stream: capture.Config{Prefix: "p", Partitions: 1, Source: postgres.Config{URL: c.url, Slot: "s"}}})

@@ -61,7 +61,7 @@ func (f *facts) serverRules() (all []Finding) {
 		all = append(all, f.roleLacksReplication())
 	}
 	if s.TransactionTimeoutSet {
-		all = append(all, found("session_timeout", "role "+s.User, fmt.Sprintf("the role's sessions have a transaction_timeout of %s, which ends the decoding of a transaction that takes longer", s.TransactionTimeout),
+		all = append(all, found("session_timeout", "role "+s.User, fmt.Sprintf("sessions of this role have a transaction_timeout of %s, which can end long work of LiveDB's, such as decoding a large transaction or moving the replay slot", s.TransactionTimeout),
 			"set it to 0 for this role").with(fmt.Sprintf("ALTER ROLE %s SET transaction_timeout = 0;", ident(s.User))))
 	}
 	all = append(all, f.retention(object)...)
@@ -280,7 +280,7 @@ func connectFinding(address string, neon bool, err error) Finding {
 	lower := strings.ToLower(text)
 	switch {
 	case strings.Contains(lower, "quota"):
-		return found("neon_quota", object, "Neon does not let us in: "+text, "raise the project's limits in Neon's console, or wait until they are counted anew; do not try again and again")
+		return found("source_quota_exceeded", object, "the source does not let us in: "+text, "raise the plan's limits, or wait for the next period; do not try again and again")
 	case strings.Contains(lower, "max_wal_senders"):
 		return found("wal_senders_exhausted", object, "all walsenders of the source are taken ("+text+")", "end a replication that nobody needs, or raise max_wal_senders and restart the server")
 	}

@@ -17,17 +17,17 @@ type Inspector struct {
 }
 
 // NewInspector inspects through a client, which it does not close.
-func NewInspector(client sarama.Client) (*Inspector, error) {
-	admin, err := sarama.NewClusterAdminFromClient(client)
+func NewInspector(ctx context.Context, client sarama.Client) (*Inspector, error) {
+	admin, err := Within(ctx, "ask kafka how it is set up", func() (sarama.ClusterAdmin, error) { return sarama.NewClusterAdminFromClient(client) })
 	if err != nil {
-		return nil, fmt.Errorf("ask kafka how it is set up: %w", err)
+		return nil, err
 	}
 	return &Inspector{client, admin.(sarama.TransactionClusterAdmin)}, nil
 }
 
-// within runs a request of sarama, which knows no context. If the context ends first the request is left behind, and ends
+// Within runs a request of sarama, which knows no context. If the context ends first the request is left behind, and ends
 // with sarama's own time limits.
-func within[T any](ctx context.Context, what string, ask func() (T, error)) (T, error) {
+func Within[T any](ctx context.Context, what string, ask func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -54,7 +54,7 @@ func (i *Inspector) Brokers() int { return len(i.client.Brokers()) }
 
 // BrokerSettings returns the settings of one of the brokers.
 func (i *Inspector) BrokerSettings(ctx context.Context) (map[string]string, error) {
-	return within(ctx, "read the broker's settings", func() (map[string]string, error) {
+	return Within(ctx, "read the broker's settings", func() (map[string]string, error) {
 		broker, err := i.client.Controller()
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (i *Inspector) BrokerSettings(ctx context.Context) (map[string]string, erro
 
 // TopicSettings returns the settings of topics that exist, by topic.
 func (i *Inspector) TopicSettings(ctx context.Context, topics ...string) (map[string]map[string]string, error) {
-	return within(ctx, "read the settings of the topics", func() (map[string]map[string]string, error) {
+	return Within(ctx, "read the settings of the topics", func() (map[string]map[string]string, error) {
 		return i.settings(sarama.TopicResource, topics...)
 	})
 }
@@ -101,7 +101,7 @@ func (i *Inspector) settings(of sarama.ConfigResourceType, names ...string) (map
 
 // Replicas returns on how many brokers the topics that exist are kept, by topic: the least of their partitions.
 func (i *Inspector) Replicas(ctx context.Context, topics ...string) (map[string]int, error) {
-	return within(ctx, "read the replicas of the topics", func() (map[string]int, error) {
+	return Within(ctx, "read the replicas of the topics", func() (map[string]int, error) {
 		if len(topics) == 0 {
 			return nil, nil
 		}
@@ -123,7 +123,7 @@ func (i *Inspector) Replicas(ctx context.Context, topics ...string) (map[string]
 
 // TryTopic has Kafka say whether it would create a topic for us, and creates none.
 func (i *Inspector) TryTopic(ctx context.Context, t Topic) error {
-	_, err := within(ctx, "try to create topic "+t.Name, func() (struct{}, error) {
+	_, err := Within(ctx, "try to create topic "+t.Name, func() (struct{}, error) {
 		return struct{}{}, i.admin.CreateTopic(t.Name, t.detail(), true)
 	})
 	return err
@@ -131,7 +131,7 @@ func (i *Inspector) TryTopic(ctx context.Context, t Topic) error {
 
 // MayProduce has Kafka say whether we may use a transactional id. No producer is fenced.
 func (i *Inspector) MayProduce(ctx context.Context, transactionalID string) error {
-	_, err := within(ctx, "look for the coordinator of the transactional id "+transactionalID, func() (struct{}, error) {
+	_, err := Within(ctx, "look for the coordinator of the transactional id "+transactionalID, func() (struct{}, error) {
 		_, err := i.client.TransactionCoordinator(transactionalID)
 		return struct{}{}, err
 	})
@@ -151,7 +151,7 @@ type OpenTransaction struct {
 
 // OpenTransactions returns the transactions that are open in the partitions of topics.
 func (i *Inspector) OpenTransactions(ctx context.Context, partitions map[string]int32) ([]OpenTransaction, error) {
-	return within(ctx, "look for open kafka transactions", func() ([]OpenTransaction, error) {
+	return Within(ctx, "look for open kafka transactions", func() ([]OpenTransaction, error) {
 		wanted := map[string][]int32{}
 		for topic, count := range partitions {
 			for p := range count {
