@@ -116,8 +116,9 @@ var (
 	headerOldKey   = []byte(envelope.HeaderOldKey)
 )
 
-// queue hands the records to the queues of a Kafka transaction. The arena no longer moves.
-func (b *Batch) queue(p *kafka.Producer) {
+// queue hands the records to the queues of a Kafka transaction, each with the mark, if there is one, as its last header. The
+// arena no longer moves.
+func (b *Batch) queue(p *kafka.Producer, mark *sarama.RecordHeader) {
 	b.queues = b.queues[:0]
 	for i := range b.places {
 		b.queues = append(b.queues, p.To(b.places[i].topic, b.places[i].partition))
@@ -125,7 +126,11 @@ func (b *Batch) queue(p *kafka.Producer) {
 	var headers [3]sarama.RecordHeader
 	for i := range b.records {
 		r := &b.records[i]
-		b.queues[r.place].Add(b.bytes(r.key), b.bytes(r.value), b.headers(r, &headers)...)
+		told := b.headers(r, &headers)
+		if mark != nil {
+			told = append(told, *mark)
+		}
+		b.queues[r.place].Add(b.bytes(r.key), b.bytes(r.value), told...)
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 
 // Progress is what has been committed since the process began. All sessions of a role share one.
 type Progress struct {
-	Transactions, Events, Bytes, Commits, Seq, LastCommitNanos atomic.Int64
-	Commit                                                     atomic.Uint64 // LSN of the last whole transaction
-	Acked                                                      atomic.Uint64 // LSN up to which the source may forget
+	Transactions, Events, Records, Bytes, Commits, Seq, LastCommitNanos atomic.Int64
+	Commit                                                              atomic.Uint64 // LSN of the last whole transaction
+	Acked                                                               atomic.Uint64 // LSN up to which the source may forget
 }
 
 // count reports a committed batch.
@@ -27,6 +27,7 @@ func (w *Writer) count(b *Batch, began time.Time) {
 	p.Acked.Store(uint64(b.checkpoint.AckedUpto))
 	for _, place := range b.places {
 		m.Records.WithLabelValues(place.topic).Add(float64(place.records))
+		p.Records.Add(int64(place.records))
 	}
 	events := w.countEvents(b)
 	m.RecordBytes.Add(float64(len(b.arena)))

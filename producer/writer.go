@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/livedb/livedb/cdc"
@@ -38,8 +39,10 @@ type Writer struct {
 	limits    Limits
 	metrics   *metrics.CDC
 	progress  *Progress
-	topology  Topology // the last one written; used by Write alone
-	since     int      // commits since then
+	write     func(*Batch) error   // has a batch committed; the Kafka transaction, unless NewSinkWriter was given another
+	mark      *sarama.RecordHeader // on every record of events, if not nil
+	topology  Topology             // the last one written; used by Write alone
+	since     int                  // commits since then
 	counters  map[counted]prometheus.Counter
 
 	batch     *Batch // being filled
@@ -64,6 +67,7 @@ func NewWriter(a *Assembler, p *kafka.Producer, topics envelope.Topics, topology
 		w.free <- &Batch{arena: make([]byte, 0, w.limits.Bytes+w.limits.Bytes/8)}
 	}
 	w.durable.Store(uint64(a.done.AckedUpto))
+	w.write = w.toKafka
 	w.next()
 	return w
 }
@@ -271,12 +275,25 @@ func (w *Writer) Write(ctx context.Context) error {
 // Done is closed once Write has returned: what is durable then stays so.
 func (w *Writer) Done() <-chan struct{} { return w.done }
 
-// commit writes a batch, its order and its checkpoint in one Kafka transaction.
+// commit has a batch written, and counts it as durable.
 func (w *Writer) commit(b *Batch) error {
+	began := time.Now()
+	if err := w.write(b); err != nil {
+		return err
+	}
+	// Only now may the source forget.
+	w.durable.Store(uint64(b.checkpoint.AckedUpto))
+	w.inFlight.Add(-1)
+	w.oldest.Store(time.Now().UnixNano())
+	w.count(b, began)
+	return nil
+}
+
+// toKafka writes a batch, its order and its checkpoint in one Kafka transaction.
+func (w *Writer) toKafka(b *Batch) error {
 	if err := w.writeTopology(b); err != nil {
 		return w.failed(err)
 	}
-	began := time.Now()
 	checkpoint, err := json.Marshal(b.checkpoint)
 	if err != nil {
 		return fmt.Errorf("write the checkpoint: %w", err)
@@ -287,16 +304,7 @@ func (w *Writer) commit(b *Batch) error {
 	if err := w.producer.Commit(); err != nil {
 		return w.failed(err)
 	}
-	if err := failpoint.Hit(b.committed()); err != nil {
-		return err
-	}
-
-	// Only now may the source forget.
-	w.durable.Store(uint64(b.checkpoint.AckedUpto))
-	w.inFlight.Add(-1)
-	w.oldest.Store(time.Now().UnixNano())
-	w.count(b, began)
-	return nil
+	return failpoint.Hit(b.committed())
 }
 
 // send has the brokers take all records of a Kafka transaction, the checkpoint among them.
@@ -304,7 +312,7 @@ func (w *Writer) send(b *Batch, checkpoint []byte) error {
 	if err := w.producer.Begin(); err != nil {
 		return err
 	}
-	b.queue(w.producer)
+	b.queue(w.producer, w.mark)
 	if len(b.entries) > 0 {
 		w.producer.To(w.topics.Transaction(), 0).Add(nil, b.order())
 	}

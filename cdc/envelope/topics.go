@@ -32,6 +32,9 @@ func (t Topics) View(view string) string { return string(t) + ".view-" + view }
 // State names the topic of the processor's state and position for a view.
 func (t Topics) State(view string) string { return string(t) + ".state-" + view }
 
+// Replay names the topics of a replay of the stream.
+func (t Topics) Replay(id string) Topics { return Topics(string(t) + ".replay-" + id) }
+
 // Table names the topic of a table's events. Characters that Kafka refuses become an underscore, so two tables may
 // share a name: the producer refuses that. Kafka itself refuses a topic whose name differs from another's only by dots
 // for underscores, as those of a_b.c and a.b_c do.

@@ -20,6 +20,8 @@ const (
 	// HeaderNewKey and HeaderOldKey stand on the delete and the insert of a key change.
 	HeaderNewKey = "__debezium.newkey"
 	HeaderOldKey = "__debezium.oldkey"
+	// HeaderReplay carries a replay's id, on the records of a replay alone.
+	HeaderReplay = "livedb.replay"
 )
 
 // TransactionRecord is the value of a record of <prefix>.transaction: the order of what one Kafka transaction holds.

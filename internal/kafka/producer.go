@@ -157,6 +157,9 @@ func (p *Producer) Abandon() {
 	p.lines.hangUp()
 }
 
+// Abandoned reports whether Abandon was called: a transaction may still be open then.
+func (p *Producer) Abandoned() bool { return p.abandoned.Load() }
+
 // Close drops the producer. An open transaction is left to the next producer of the same id, or to its timeout.
 func (p *Producer) Close() {
 	p.closing.Do(func() {
