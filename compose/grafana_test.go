@@ -52,7 +52,7 @@ func readDashboard(t *testing.T) dashboard {
 func registry(t *testing.T) *prometheus.Registry {
 	t.Helper()
 	r := metrics.NewRegistry("version", "revision")
-	for _, role := range []any{metrics.NewBurst(r), metrics.NewCDC(r), metrics.NewProcessor(r), metrics.NewUI(r), metrics.NewAudit(r)} {
+	for _, role := range []any{metrics.NewBurst(r), metrics.NewCDC(r), metrics.NewProcessor(r), metrics.NewUI(r), metrics.NewAudit(r), metrics.NewReplay(r)} {
 		fields := reflect.ValueOf(role).Elem()
 		for i := range fields.NumField() {
 			for _, labels := range [][]string{{"a"}, {"a", "b"}, {"a", "b", "c"}} { // the one of the right length counts

@@ -115,16 +115,16 @@ func NoReplaySlot(slot, problem string) *cdc.Refusal {
 		Remedy: "livedb cdc makes the slot " + slot + " while it runs, if a slot is free; what commits from then on can be replayed"}
 }
 
-// watchEvery is how often a Watch asks the source whether it is still there.
+// watchEvery is how often AwaitEnd asks the source whether it is still there.
 const watchEvery = 500 * time.Millisecond
 
 // ErrSourceEnds says that the source is shutting down, or ended our sessions.
 var ErrSourceEnds = errors.New("the source ends its sessions")
 
-// Watch asks the source for a sign of life, on a connection of its own, until the context ends or there is none. A source
+// AwaitEnd asks the source for a sign of life, on a connection of its own, until the context ends or there is none. A source
 // that shuts down ends plain sessions first, and then waits until each walsender has sent all WAL there is: who reads from
 // far behind must go by itself.
-func Watch(ctx context.Context, c Config) error {
+func AwaitEnd(ctx context.Context, c Config) error {
 	conn, err := Connect(ctx, c)
 	if ctx.Err() != nil {
 		err = nil

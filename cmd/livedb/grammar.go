@@ -26,6 +26,7 @@ type grammar struct {
 	UI      uiCommand      `cmd:"" name:"ui" help:"Serve the dashboard from Kafka."`
 	Recover recoverCommand `cmd:"" help:"Deliver again what Kafka has lost of a stream, from the replay slot."`
 	Check   checkCommand   `cmd:"" help:"Find what is wrong with a Postgres, a Kafka and the stream between them, and the line that mends it."`
+	Replay  replayCommand  `cmd:"" help:"Stream a part of the past again, from an LSN or a time, into topics of its own or to standard output."`
 	Audit   auditCommand   `cmd:"" help:"Prove that a stream holds every change exactly once and in commit order, or name what is wrong."`
 	Bench   benchCommand   `cmd:"" help:"Measure how fast LiveDB and others drain a replication slot, and what that costs."`
 	Migrate migrateCommand `cmd:"" help:"Create the demo's tables."`

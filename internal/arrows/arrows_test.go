@@ -30,6 +30,13 @@ var allowed = [][2]string{
 	{"internal/capture", "internal/kafka"},
 	{"internal/capture", "internal/metrics"},
 	{"internal/capture", "internal/status"},
+	// A replay is another way from the source to Kafka, besides capture's: by what both share, and none of capture.
+	{"internal/replay", "cdc"},
+	{"internal/replay", "cdc/envelope"},
+	{"internal/replay", "cdc/postgres"},
+	{"internal/replay", "producer"},
+	{"internal/replay", "internal/kafka"},
+	{"internal/replay", "internal/metrics"},
 
 	// Right of Kafka.
 	{"processor", "cdc"},
@@ -115,7 +122,7 @@ var allowed = [][2]string{
 }
 
 var (
-	leftOfKafka  = []string{"cdc/postgres", "cdc/pgoutput", "producer", "internal/capture", "internal/burst", "migrations"}
+	leftOfKafka  = []string{"cdc/postgres", "cdc/pgoutput", "producer", "internal/capture", "internal/replay", "internal/burst", "migrations"}
 	rightOfKafka = []string{"processor", "ui"}
 )
 

@@ -192,6 +192,23 @@ func NewProcessor(r prometheus.Registerer) *Processor {
 	}
 }
 
+// Replay holds the metrics of replays.
+type Replay struct {
+	Active   prometheus.Gauge
+	Records  prometheus.Counter
+	Progress prometheus.Gauge
+}
+
+// NewReplay registers the metrics of replays.
+func NewReplay(r prometheus.Registerer) *Replay {
+	f := promauto.With(r)
+	return &Replay{
+		Active:   f.NewGauge(prometheus.GaugeOpts{Name: "livedb_replay_active", Help: "Replays that run."}),
+		Records:  f.NewCounter(prometheus.CounterOpts{Name: "livedb_replay_records_total", Help: "Records that replays have written."}),
+		Progress: f.NewGauge(prometheus.GaugeOpts{Name: "livedb_replay_progress_ratio", Help: "How much of its events the replay has written, from 0 to 1."}),
+	}
+}
+
 // UI holds the dashboard's metrics.
 type UI struct {
 	Clients  prometheus.Gauge

@@ -1,0 +1,497 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
+	"github.com/livedb/livedb/internal/audit"
+	"github.com/livedb/livedb/internal/devstack"
+	"github.com/livedb/livedb/internal/kafka"
+)
+
+// The long test's load, and how much of the window a range may leave out at its lower end, which moves meanwhile.
+const (
+	longChanges = 5000 // a second
+	longRows    = 10   // a transaction
+	longWriters = 4
+	longMargin  = 25_000
+	longQuiet   = 2 * longChanges // events in a stretch without a replay
+)
+
+// setting is a number from the environment.
+func setting(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q, not a number", name, text)
+	}
+	return n
+}
+
+// Replays of random ranges under load: their records are the stream's own, the stream's latency while one runs is at most
+// twice what it is otherwise, and the stream proves right afterwards.
+func TestLongReplaysUnderLoad(t *testing.T) {
+	if os.Getenv("LIVEDB_REQUIRE_LONG") == "" {
+		t.Skip("it takes more than a minute: set LIVEDB_REQUIRE_LONG=1, and LIVEDB_REPLAYS to how many replays")
+	}
+	replays := setting(t, "LIVEDB_REPLAYS", 6)
+	seed := uint64(setting(t, "LIVEDB_SEED", int(time.Now().UnixNano())))
+	t.Logf("seed %d", seed)
+	dice := rand.New(rand.NewPCG(seed, 1))
+
+	server := devstack.TestPostgres(t, map[string]string{"max_wal_size": "4GB"})
+	r := newRig(t, server, "CREATE TABLE a (id bigint PRIMARY KEY, n int, note text)", "ALTER TABLE a REPLICA IDENTITY FULL",
+		"CREATE TABLE b (id bigint PRIMARY KEY, n int, note text)", "CREATE TABLE bare (note text)", "ALTER TABLE bare REPLICA IDENTITY FULL")
+	r.config.Partitions = 4
+	r.start()
+	stopLoad := r.steady(longChanges)
+	live := r.follow()
+	live.upto(40 * longChanges / 4)
+
+	measure := func(into *[]float64, do func()) {
+		from := time.Now()
+		do()
+		live.since(from, time.Now(), into)
+	}
+	quiet, busy := []float64{}, []float64{}
+	var events, records uint64
+	var seconds float64
+	for i := range replays {
+		measure(&quiet, func() { live.upto(live.seq() + longQuiet) }) // between the replays, so that what drifts favours none
+		var c Config
+		var result *Result
+		var want [2]uint64
+		for result == nil {
+			var first uint64
+			c, first, want = r.choose(live, dice, fmt.Sprint("r", i))
+			measure(&busy, func() { result = r.inChild(c, first) })
+		}
+		if want[0] != 0 && result.From.Seq != want[0] || want[1] != 0 && result.To.Seq != want[1] {
+			t.Fatalf("%s to %s: seq %d to %d, want %d to %d", c.From, c.To, result.From.Seq, result.To.Seq, want[0], want[1])
+		}
+		n := live.same(c.ID, result.From.Seq, result.To.Seq)
+		if n != result.Records || result.Events != result.To.Seq-result.From.Seq+1 {
+			t.Fatalf("%s to %s: %d records are there, and %+v", c.From, c.To, n, result)
+		}
+		if i%10 == 9 {
+			t.Logf("%d replays, %d events of the stream", i+1, live.seq())
+		}
+		events, records, seconds = events+result.Events, records+n, seconds+result.Seconds
+		if err := kafka.DeleteTopics(r.client, string(envelope.Topics(r.config.Prefix).Replay(c.ID))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopLoad()
+	r.delivered()
+
+	before, during := quantile(quiet, 0.99), quantile(busy, 0.99)
+	t.Logf("%d replays of %d events, %d records, in %.1f s of decoding and writing; the stream had %d events", replays, events, records, seconds, live.seq())
+	t.Logf("latency from commit to reader, without replays: p50 %.1f ms, p99 %.1f ms (%d events); while replaying: p50 %.1f ms, p99 %.1f ms (%d events); p99 is %.2f times as long",
+		quantile(quiet, 0.5), before, len(quiet), quantile(busy, 0.5), during, len(busy), during/before)
+	if during > 2*before {
+		t.Errorf("the stream's p99 while replaying is %.1f ms, more than twice the %.1f ms without", during, before)
+	}
+	r.proven()
+}
+
+// proven audits the stream.
+func (r *rig) proven() {
+	r.t.Helper()
+	stream, err := audit.Stream(r.t.Context(), audit.StreamConfig{Client: r.client, Prefix: r.config.Prefix})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	source, err := audit.Source(r.t.Context(), audit.SourceConfig{Client: r.client, Prefix: r.config.Prefix, Source: r.config.Source})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	state, err := audit.State(r.t.Context(), audit.StateConfig{Client: r.client, Prefix: r.config.Prefix, Source: r.config.Source})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, v := range []*audit.Verdict{&stream.Verdict, &source.Verdict, &state.Verdict} {
+		for _, f := range v.Findings {
+			r.t.Error(f)
+		}
+	}
+	r.t.Logf("audits: seq %d to %d; %s; %d tables", stream.From, stream.To, source.Range(), state.Judged())
+}
+
+// quantile sorts.
+func quantile(all []float64, q float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[int(q*float64(len(all)-1))]
+}
+
+// steady writes so many changes a second, until the returned function is called.
+func (r *rig) steady(rate int) (stop func()) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var writing sync.WaitGroup
+	every := time.Second * longRows * longWriters / time.Duration(rate)
+	for w := range longWriters {
+		conn, err := pgx.Connect(ctx, r.config.Source.URL)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		writing.Go(func() {
+			defer conn.Close(context.Background())
+			if err := write(ctx, conn, w, every); err != nil {
+				r.t.Error(err)
+			}
+		})
+	}
+	once := sync.OnceFunc(func() { cancel(); writing.Wait() })
+	r.t.Cleanup(once)
+	return once
+}
+
+// write is one writer: transactions of longRows changes, each by its time.
+func write(ctx context.Context, conn *pgx.Conn, writer int, every time.Duration) error {
+	next := time.Now()
+	for i := 0; ; i++ {
+		id := writer<<40 | i/4*longRows
+		table := [...]string{"a", "b"}[i/4%2]
+		statement := [...]string{
+			"INSERT INTO %s SELECT i, %d, repeat(md5(i::text), 4) FROM generate_series(%d, %d) i",
+			"UPDATE %s SET n = n + 1 + 0 * %d WHERE id BETWEEN %d AND %d",
+			"INSERT INTO bare SELECT md5(i::text) || '%[1]s%[2]d' FROM generate_series(%[3]d::bigint, %[4]d) i",
+			"DELETE FROM %s WHERE n >= 0 * %d AND id BETWEEN %d AND %d"}[i%4]
+		if _, err := conn.Exec(ctx, fmt.Sprintf(statement, table, i, id, id+longRows-1)); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		next = next.Add(every)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(next)):
+		}
+	}
+}
+
+// choose draws a range inside the window, with a seq of its first transaction, and the seqs that it must begin and end with
+// where these are known.
+func (r *rig) choose(live *follower, dice *rand.Rand, id string) (c Config, first uint64, want [2]uint64) {
+	r.t.Helper()
+	c = r.replay(id, "", "")
+	c.DryRun = true
+	w := r.run(c).Window
+	samples := live.between(w.From.Seq+longMargin, w.To.Seq)
+	if len(samples) < 2 {
+		r.t.Fatalf("the window has %d to %d alone", w.From.Seq, w.To.Seq)
+	}
+	from, to := samples[dice.IntN(len(samples))], samples[dice.IntN(len(samples))]
+	if from.seq > to.seq {
+		from, to = to, from
+	}
+	c.DryRun, c.Rate = false, setting(r.t.(*testing.T), "LIVEDB_REPLAY_RATE", 20_000)
+	switch dice.IntN(4) {
+	case 0:
+		c.From, c.To = from.position.Commit.String(), to.position.Commit.String()
+	case 1:
+		c.From, c.To = text(from.time), text(to.time)
+	case 2:
+		c.From, c.To = fmt.Sprint("xid:", from.xid), fmt.Sprint("xid:", to.xid)
+	case 3:
+		c.From, c.To = from.position.String(), to.position.String()
+		want = [2]uint64{from.seq, to.seq}
+	}
+	return c, from.seq, want
+}
+
+// sample is an event that was seen.
+type sample struct {
+	seq      uint64
+	position cdc.Position
+	time     time.Time // of its commit
+	xid      uint32
+}
+
+const sampleEvery = 97
+
+// follower reads the stream as it grows, as a plain read_committed consumer, and remembers a digest of every record.
+type follower struct {
+	r    *rig
+	seed maphash.Seed
+
+	mu      sync.Mutex
+	digests [2][]uint64 // of events and of tombstones, by seq
+	read    uint64      // events
+	samples []sample
+	waits   []arrival
+	grown   chan struct{}
+}
+
+type arrival struct {
+	at     time.Time
+	millis float64 // since the commit
+}
+
+// follow follows the stream from its beginning until the test ends.
+func (r *rig) follow() *follower {
+	r.t.Helper()
+	f := &follower{r: r, seed: maphash.MakeSeed(), grown: make(chan struct{}, 1)}
+	consumer, err := sarama.NewConsumerFromClient(r.client)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	var open []sarama.PartitionConsumer
+	for _, table := range []string{".public.a", ".public.b", ".public.bare"} {
+		for p := range r.config.Partitions {
+			partition, err := consumer.ConsumePartition(r.config.Prefix+table, p, sarama.OffsetOldest)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			open = append(open, partition)
+			reading.Go(func() {
+				for m := range partition.Messages() {
+					f.take(fmt.Sprint(table, "/", p), m, time.Now())
+				}
+			})
+			reading.Go(func() {
+				for err := range partition.Errors() {
+					r.t.Error(err)
+				}
+			})
+		}
+	}
+	r.t.Cleanup(func() {
+		for _, p := range open {
+			p.AsyncClose()
+		}
+		reading.Wait()
+		consumer.Close()
+	})
+	return f
+}
+
+// take notes a record of a partition.
+func (f *follower) take(partition string, m *sarama.ConsumerMessage, now time.Time) {
+	seq, digest := f.digest(partition, m.Key, m.Value, m.Headers, "")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.put(m.Value == nil, seq, digest)
+	if m.Value == nil {
+		return
+	}
+	f.read++
+	committed := commitOf(m.Value)
+	f.waits = append(f.waits, arrival{now, float64(now.Sub(committed).Microseconds()) / 1000})
+	if seq%sampleEvery == 0 {
+		e, err := envelope.ParseEvent(m.Value)
+		if err != nil {
+			f.r.t.Error(err)
+		}
+		s := sample{seq: seq, time: committed, xid: e.Source.TxID}
+		for _, h := range m.Headers {
+			if string(h.Key) == envelope.HeaderPosition {
+				if s.position, err = cdc.ParsePosition(string(h.Value)); err != nil {
+					f.r.t.Error(err)
+				}
+			}
+		}
+		f.samples = append(f.samples, s)
+	}
+	select {
+	case f.grown <- struct{}{}:
+	default:
+	}
+}
+
+// commitOf cuts the time of the commit out of an event.
+func commitOf(value []byte) time.Time {
+	_, rest, _ := bytes.Cut(value, []byte(`,"source":{`))
+	_, rest, _ = bytes.Cut(rest, []byte(`,"ts_us":`))
+	text, _, _ := bytes.Cut(rest, []byte(`,`))
+	micros, _ := strconv.ParseInt(string(text), 10, 64) // 0 is a latency of half a century, which nobody overlooks
+	return time.UnixMicro(micros)
+}
+
+// put remembers a digest; the caller holds mu.
+func (f *follower) put(tombstone bool, seq, digest uint64) {
+	all := &f.digests[0]
+	if tombstone {
+		all = &f.digests[1]
+	}
+	if n := int(seq) + 1 - len(*all); n > 0 {
+		*all = append(*all, make([]uint64, n)...)
+	}
+	if (*all)[seq] != 0 {
+		f.r.t.Errorf("seq %d came twice", seq)
+	}
+	(*all)[seq] = digest
+}
+
+// digest sums up all that a record is but for times of processing and the mark of a replay, which must be the last header.
+func (f *follower) digest(partition string, key, value []byte, headers []*sarama.RecordHeader, mark string) (seq, digest uint64) {
+	if mark != "" {
+		last := headers[len(headers)-1]
+		if string(last.Key) != envelope.HeaderReplay || string(last.Value) != mark {
+			f.r.t.Errorf("the last header is %s=%s", last.Key, last.Value)
+		}
+		headers = headers[:len(headers)-1]
+	}
+	var h maphash.Hash
+	h.SetSeed(f.seed)
+	add := func(piece []byte) {
+		var length [8]byte
+		binary.LittleEndian.PutUint64(length[:], uint64(len(piece)))
+		h.Write(length[:])
+		h.Write(piece)
+	}
+	add([]byte(partition))
+	add(key)
+	if value != nil {
+		add(untimed(value))
+	}
+	for _, header := range headers {
+		add(header.Key)
+		add(header.Value)
+		if string(header.Key) == envelope.HeaderSeq {
+			seq, _ = envelope.ParseSeq(header.Value) // 0 has no digest
+		}
+	}
+	return seq, max(1, h.Sum64())
+}
+
+// seq returns up to which seq all events have been seen, as far as their number tells.
+func (f *follower) seq() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.read
+}
+
+// upto waits until so many events have been seen.
+func (f *follower) upto(events uint64) {
+	f.r.t.Helper()
+	late := time.After(2 * time.Minute)
+	for f.seq() < events {
+		select {
+		case <-f.grown:
+		case <-late:
+			f.r.t.Fatalf("%d events were seen, and %d are due", f.seq(), events)
+		}
+	}
+}
+
+// since takes the latencies of events that arrived in a stretch of time.
+func (f *follower) since(from, to time.Time, into *[]float64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range f.waits {
+		if a.at.After(from) && a.at.Before(to) {
+			*into = append(*into, a.millis)
+		}
+	}
+	f.waits = f.waits[:0] // those of other stretches are not asked for
+}
+
+// between returns samples of a range of seqs.
+func (f *follower) between(from, to uint64) (some []sample) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.samples {
+		if s.seq >= from && s.seq <= to {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// same holds the records of a replay against those that were seen of the stream, and counts them.
+func (f *follower) same(id string, from, to uint64) (records uint64) {
+	f.r.t.Helper()
+	f.upto(to)
+	met := map[[2]uint64]bool{}
+	topics := envelope.Topics(f.r.config.Prefix).Replay(id)
+	for _, table := range []string{".public.a", ".public.b", ".public.bare"} {
+		found, err := kafka.Look(f.r.t.Context(), f.r.client, string(topics)+table)
+		if err != nil {
+			f.r.t.Fatal(err)
+		}
+		for p := range found[string(topics)+table].Partitions {
+			f.partition(id, string(topics), table, p, met)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for seq := from; seq <= to; seq++ {
+		for kind, all := range f.digests {
+			if int(seq) < len(all) && all[seq] != 0 && !met[[2]uint64{uint64(kind), seq}] {
+				f.r.t.Fatalf("replay %s lacks seq %d", id, seq)
+			}
+		}
+	}
+	return uint64(len(met))
+}
+
+// partition holds one partition's records against the stream's.
+func (f *follower) partition(id, topics, table string, p int32, met map[[2]uint64]bool) {
+	f.r.t.Helper()
+	scan, err := kafka.OpenScan(f.r.client, topics+table, p, sarama.OffsetOldest)
+	if err != nil {
+		f.r.t.Fatal(err)
+	}
+	for last := uint64(0); ; {
+		record, more, err := scan.Next(f.r.t.Context())
+		if err != nil {
+			f.r.t.Fatal(err)
+		}
+		if !more {
+			return
+		}
+		seq, digest := f.digest(fmt.Sprint(table, "/", p), record.Key, record.Value, record.Headers, id)
+		kind := [2]uint64{0, seq}
+		if record.Value == nil {
+			kind[0] = 1
+		}
+		f.mu.Lock()
+		all := f.digests[kind[0]]
+		same := int(seq) < len(all) && all[seq] == digest
+		f.mu.Unlock()
+		if !same || seq < last || met[kind] {
+			f.r.t.Fatalf("replay %s has another record of seq %d than the stream, or after %d, or twice: %s %s", id, seq, last, record.Key, record.Value)
+		}
+		met[kind], last = true, seq
+	}
+}
+
+// inChild replays in a process of its own, as the command does; nil if the window went past the range meanwhile.
+func (r *rig) inChild(c Config, first uint64) *Result {
+	r.t.Helper()
+	result, err := r.child(c, nil)
+	if err != nil && result.Window != nil && first < result.Window.From.Seq {
+		return nil
+	}
+	if err != nil || result.State != Finished {
+		r.t.Fatalf("replay of %s to %s: %+v, %v", c.From, c.To, result, errors.Join(err))
+	}
+	return result
+}
