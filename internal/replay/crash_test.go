@@ -85,7 +85,8 @@ func (r *rig) child(c Config, told func(done uint64, kill func())) (*Result, err
 			})
 		}
 	}
-	if err := command.Wait(); err != nil {
+	err = command.Wait()
+	if r.ended = command.ProcessState; err != nil {
 		return result, fmt.Errorf("the replay ended with %w: %s", err, said.String())
 	}
 	return result, nil

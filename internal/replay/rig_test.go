@@ -41,6 +41,7 @@ type rig struct {
 	conn   *pgx.Conn
 	config capture.Config
 	client sarama.Client
+	ended  *os.ProcessState // of the last replay in a process of its own
 }
 
 // newRig makes a database on a server with a stream's names, and no stream yet.
@@ -89,14 +90,18 @@ func (r *rig) start() (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- capture.Run(ctx, r.config) }()
+	go func() {
+		err := capture.Run(ctx, r.config)
+		if err != nil {
+			r.t.Errorf("the stream ended: %v", err)
+		}
+		ended <- err
+	}()
 	stopped := false
 	stop = func() {
 		if cancel(); !stopped {
 			stopped = true
-			if err := <-ended; err != nil {
-				r.t.Error(err)
-			}
+			<-ended
 		}
 	}
 	r.t.Cleanup(stop)

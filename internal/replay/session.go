@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -130,9 +131,9 @@ func (r *replay) toTopics(ctx context.Context, p *plan, start func(*kafka.Produc
 	w.Mark(envelope.HeaderReplay, []byte(r.ID))
 	err = s.run(ctx, w, out.Abandon)
 	switch {
-	case kafka.Fenced(err):
+	case kafka.Fenced(err), errors.Is(err, sarama.ErrInvalidTxnState): // which of the two it is depends on what it was about to do
 		return fmt.Errorf("%w (%w)", errAnother, err)
-	case err != nil && (ctx.Err() == nil || out.Abandoned()): // a stop lets the writer end by itself
+	case err != nil && out.Abandoned(): // by nobody else: after other errors a run that has taken over must not be fenced
 		settle(config, string(r.own))
 	}
 	return err
