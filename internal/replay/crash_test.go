@@ -44,6 +44,11 @@ func runChild(setting string) int {
 		Metrics: metrics.NewReplay(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler), Progress: func(p Progress) { fmt.Println(p.Done) }})
 	text, _ := json.Marshal(result) // it can be written as JSON
 	fmt.Printf("%s\n", text)
+	if memory, err := os.ReadFile("/proc/self/status"); err == nil { // what the parent could ask for counts its own memory too
+		_, peak, _ := strings.Cut(string(memory), "VmHWM:")
+		peak, _, _ = strings.Cut(peak, "\n")
+		fmt.Println("VmHWM", peak)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -74,6 +79,10 @@ func (r *rig) child(c Config, told func(done uint64, kill func())) (*Result, err
 	result := &Result{}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var done uint64
+		if _, err := fmt.Sscan(strings.TrimPrefix(lines.Text(), "VmHWM"), &done); err == nil && strings.HasPrefix(lines.Text(), "VmHWM") {
+			r.peak = done >> 10
+			continue
+		}
 		if json.Unmarshal(lines.Bytes(), result) == nil && result.Prefix != "" {
 			continue
 		}
@@ -85,8 +94,7 @@ func (r *rig) child(c Config, told func(done uint64, kill func())) (*Result, err
 			})
 		}
 	}
-	err = command.Wait()
-	if r.ended = command.ProcessState; err != nil {
+	if err := command.Wait(); err != nil {
 		return result, fmt.Errorf("the replay ended with %w: %s", err, said.String())
 	}
 	return result, nil

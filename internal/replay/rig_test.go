@@ -41,7 +41,7 @@ type rig struct {
 	conn   *pgx.Conn
 	config capture.Config
 	client sarama.Client
-	ended  *os.ProcessState // of the last replay in a process of its own
+	peak   uint64 // MiB of memory that the last replay in a process of its own had at most, where the system tells
 }
 
 // newRig makes a database on a server with a stream's names, and no stream yet.
