@@ -20,7 +20,7 @@ type slotsCommand struct {
 	sourceFlags
 	Slot       string `name:"slot" default:"livedb" help:"The stream's slot."`
 	Yes        bool   `name:"yes" help:"Drop without asking."`
-	LoseStream bool   `name:"lose-stream" help:"Drop also a slot that a stream needs: what it has not delivered is lost to it, and it cannot go on."`
+	LoseStream bool   `name:"lose-stream" env:"-" help:"Drop also a slot that a stream needs: what it has not delivered is lost to it, and it cannot go on."`
 	JSON       bool   `name:"json" help:"Print one JSON object."`
 }
 

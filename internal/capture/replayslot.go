@@ -127,17 +127,17 @@ func refused(err error) bool {
 	return errors.As(err, &said) && !strings.HasPrefix(said.SQLState(), "57")
 }
 
-// duty decides what is to be done.
+// duty decides what is to be done. Only the last one that had the lead does anything, as far as it knows.
 func (w *warden) duty(now time.Time) (duty, cdc.LSN) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.seen == nil {
+	if w.seen == nil || !w.leads {
 		return leaveIt, 0
 	}
 	slot := w.seen.Find(postgres.ReplaySlot(w.role.Source.Slot))
 	switch {
 	case w.window.Off || w.guard.step == dropped:
-		if slot != nil && !slot.Active && w.leads && !now.Before(w.rest) {
+		if slot != nil && !slot.Active && !now.Before(w.rest) {
 			return dropIt, 0
 		}
 		return leaveIt, 0

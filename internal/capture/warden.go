@@ -161,7 +161,7 @@ func (w *warden) sight() sight {
 		live: hold(w.role.Source.Slot), replay: hold(postgres.ReplaySlot(w.role.Source.Slot))}
 }
 
-// lead notes whether this role has the lead: only then may it make or drop the replay slot.
+// lead notes whether this role has the lead: only then may it touch the replay slot.
 func (w *warden) lead(has bool) {
 	w.mu.Lock()
 	w.leads = has
