@@ -23,7 +23,7 @@ type chain struct {
 	open   bool // the last entry did not end its transaction
 	xid    uint32
 
-	floor uint64 // the least seq that delivery may begin with
+	floor mark   // the first that delivery may begin with
 	start uint64 // seq of the first event to deliver; 0 while it is looked for
 }
 
@@ -42,8 +42,11 @@ func newChain(topic string, start Start) chain {
 
 // follow checks a record against those before it and returns the entries to deliver.
 func (c *chain) follow(r *envelope.TransactionRecord, offset int64) ([]envelope.TransactionEntry, error) {
+	if r.Gap != nil {
+		return nil, c.turn(r, offset)
+	}
 	if c.told && r.Epoch != c.epoch {
-		return nil, c.violation(ErrEpoch, offset, fmt.Sprint("epoch ", c.epoch), fmt.Sprint("epoch ", r.Epoch))
+		return nil, c.otherEpoch(r, offset)
 	}
 	c.told, c.epoch = true, r.Epoch
 
@@ -68,7 +71,7 @@ func (c *chain) follow(r *envelope.TransactionRecord, offset int64) ([]envelope.
 		if err := c.step(&entries[i], offset); err != nil {
 			return nil, err
 		}
-		if c.start == 0 && entries[i].Starts && entries[i].First >= c.floor {
+		if c.start == 0 && entries[i].Starts && !(mark{c.epoch, entries[i].First}).before(c.floor) {
 			c.start = entries[i].First
 		}
 		if c.start != 0 && deliver == nil {
@@ -77,6 +80,38 @@ func (c *chain) follow(r *envelope.TransactionRecord, offset int64) ([]envelope.
 	}
 	c.cut = false // what follows can be missing for another reason only
 	return deliver, nil
+}
+
+// turn checks the record that begins an epoch against the end of the one before it.
+func (c *chain) turn(r *envelope.TransactionRecord, offset int64) error {
+	from := &r.Gap.From
+	switch {
+	case c.skip > 0:
+		return c.violation(ErrReset, offset, fmt.Sprintf("the record whose entry %d ends at seq %d", c.skip, c.last), "another record")
+	case c.told && r.Epoch != c.epoch+1:
+		return c.otherEpoch(r, offset)
+	case c.begun && from.Seq != c.last && c.cut && from.Seq > c.last:
+		return c.violation(ErrRetention, offset, fmt.Sprint("seq ", c.last+1), fmt.Sprintf("the end of epoch %d with seq %d", c.epoch, from.Seq))
+	case c.begun && from.Seq > c.last:
+		return c.violation(ErrGap, offset, fmt.Sprint("seq ", c.last+1), fmt.Sprintf("the end of epoch %d with seq %d", c.epoch, from.Seq))
+	case c.begun && (from.Seq < c.last || from.Partial != c.open):
+		return c.violation(ErrOrder, offset, fmt.Sprintf("the end of epoch %d with seq %d", c.epoch, c.last), fmt.Sprint("its end with seq ", from.Seq))
+	}
+	c.told, c.epoch, c.cut = true, r.Epoch, false
+	c.begun, c.last, c.commit, c.open = true, 0, 0, false
+	if c.start == 0 && !(mark{r.Epoch, 1}).before(c.floor) {
+		c.start = 1
+	}
+	return nil
+}
+
+// otherEpoch tells of a record of an epoch that is not due.
+func (c *chain) otherEpoch(r *envelope.TransactionRecord, offset int64) error {
+	kind := ErrEpoch
+	if c.cut && r.Epoch > c.epoch {
+		kind = ErrRetention // with the record that began it
+	}
+	return c.violation(kind, offset, fmt.Sprint("epoch ", c.epoch), fmt.Sprint("epoch ", r.Epoch))
 }
 
 // beginAt takes the first entry as given, or refuses it as a beginning.

@@ -24,12 +24,12 @@ func (s *sequencer) missing() error {
 		}
 		p := s.heads[0]
 		r := p.queue.head()
-		return p.violation(kind, r.offset, seqText("seq", s.next), seqText("seq", r.seq))
+		return p.violation(kind, r.offset, seqText("seq", s.next), r.mark().text("seq", s.epoch))
 	}
 	for _, t := range s.counted {
-		if t.passed(s.current.Last) && t.here(s.current.Last) < t.left {
+		if t.passed(s.last()) && t.here(s.last()) < t.left {
 			p := t.partitions[0]
-			return p.violation(t.blame(ErrGap), p.next, s.dueOf(t), fmt.Sprintf("a set of %d, with later ones,", t.here(s.current.Last)))
+			return p.violation(t.blame(ErrGap), p.next, s.dueOf(t), fmt.Sprintf("a set of %d, with later ones,", t.here(s.last())))
 		}
 	}
 	return nil
@@ -53,7 +53,7 @@ func (s *sequencer) check() error {
 	s.seqs = s.seqs[:0]
 	for _, t := range s.counted {
 		for _, p := range t.partitions {
-			for i := range p.until(s.current.Last) {
+			for i := range p.until(s.last()) {
 				s.seqs = append(s.seqs, p.queue.at(i).seq)
 			}
 		}
@@ -71,7 +71,7 @@ func (s *sequencer) check() error {
 // filled reports whether as many events as are left of the current entry, which is not dense, are here.
 func (s *sequencer) filled() bool {
 	for _, t := range s.counted {
-		if t.here(s.current.Last) < t.left {
+		if t.here(s.last()) < t.left {
 			return false
 		}
 	}
@@ -83,7 +83,7 @@ func (s *sequencer) repeat(seq uint64) error {
 	seen := false
 	for _, t := range s.counted {
 		for _, p := range t.partitions {
-			i := p.until(seq) - 1
+			i := p.until(mark{s.epoch, seq}) - 1
 			if i < 0 || p.queue.at(i).seq != seq {
 				continue
 			}
@@ -99,7 +99,7 @@ func (s *sequencer) repeat(seq uint64) error {
 // wants reports whether a partition must go on filling, however much it holds: what is left of the current entry can be
 // delivered only when all of it is here.
 func (s *sequencer) wants(p *partition) bool {
-	return s.current != nil && !s.dense && !s.complete && p.topic.left > 0 && p.last < s.current.Last
+	return s.current != nil && !s.dense && !s.complete && p.topic.left > 0 && p.last.before(s.last())
 }
 
 // ready reports whether pop is worth calling again after it had to wait.
@@ -109,7 +109,7 @@ func (s *sequencer) ready() bool {
 		return true
 	case s.current == nil:
 		return s.queue.count > 0 || s.repeated()
-	case len(s.heads) > 0 && s.heads[0].queue.head().seq <= s.next:
+	case len(s.heads) > 0 && !s.due().before(s.heads[0].queue.head().mark()):
 		return true
 	}
 	return !s.dense && s.filled() || s.missing() != nil
@@ -117,18 +117,18 @@ func (s *sequencer) ready() bool {
 
 // repeated reports whether an event waits that was delivered already: from another partition.
 func (s *sequencer) repeated() bool {
-	return len(s.heads) > 0 && s.heads[0].queue.head().seq < s.next
+	return len(s.heads) > 0 && s.heads[0].queue.head().mark().before(s.due())
 }
 
 // stalled names what is due and does not come, and the first partition it may be in.
 func (s *sequencer) stalled() *Violation {
 	v := &Violation{Err: ErrStall, Want: seqText("seq", s.next), Got: "nothing"}
 	for _, t := range s.counted {
-		if t.left == 0 || !s.dense && t.here(s.current.Last) == t.left {
+		if t.left == 0 || !s.dense && t.here(s.last()) == t.left {
 			continue
 		}
 		for _, p := range t.partitions {
-			if v.Topic == "" && (p.queue.count == 0 || !s.dense && p.last <= s.current.Last) {
+			if v.Topic == "" && (p.queue.count == 0 || !s.dense && !s.last().before(p.last)) {
 				v.Topic, v.Partition, v.Offset = t.name, p.number, p.next
 				if !s.dense {
 					v.Want = s.dueOf(t)
@@ -145,17 +145,17 @@ func (s *sequencer) dueOf(t *topic) string {
 	return fmt.Sprintf("a set of %d events of seq %d to %d", t.left, s.next, s.current.Last)
 }
 
-// here counts the events of the topic that have arrived, up to a seq.
-func (t *topic) here(last uint64) (count uint64) {
+// here counts the events of the topic that have arrived, up to a mark.
+func (t *topic) here(last mark) (count uint64) {
 	for _, p := range t.partitions {
 		count += uint64(p.until(last))
 	}
 	return count
 }
 
-// passed reports whether every partition of the topic shows an event after a seq.
-func (t *topic) passed(last uint64) bool {
-	return !slices.ContainsFunc(t.partitions, func(p *partition) bool { return p.last <= last })
+// passed reports whether every partition of the topic shows an event after a mark.
+func (t *topic) passed(last mark) bool {
+	return !slices.ContainsFunc(t.partitions, func(p *partition) bool { return !last.before(p.last) })
 }
 
 // blame says why an event of the topic is missing: retention, if it removed anything that was to be read.
@@ -166,11 +166,11 @@ func (t *topic) blame(otherwise error) error {
 	return otherwise
 }
 
-// until counts the records in the queue up to a seq.
-func (p *partition) until(last uint64) int {
+// until counts the records in the queue up to a mark.
+func (p *partition) until(last mark) int {
 	low, high := 0, p.queue.count
 	for low < high {
-		if middle := (low + high) / 2; p.queue.at(middle).seq <= last {
+		if middle := (low + high) / 2; !last.before(p.queue.at(middle).mark()) {
 			low = middle + 1
 		} else {
 			high = middle

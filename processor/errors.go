@@ -16,7 +16,7 @@ var (
 	ErrOrder = errors.New("disorder")
 	// ErrCount: a transaction has more events in a topic than its record tells.
 	ErrCount = errors.New("wrong count")
-	// ErrEpoch: the stream was begun anew.
+	// ErrEpoch: an epoch is not the one that is due, or begins without a certificate.
 	ErrEpoch = errors.New("new epoch")
 	// ErrRecord: a record is not one that LiveDB writes, such as one without a seq.
 	ErrRecord = errors.New("foreign record")

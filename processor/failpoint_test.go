@@ -51,7 +51,10 @@ func TestRunSurvivesKillAtEveryPoint(t *testing.T) {
 							}
 							traded = false
 						default:
-							s.trade(1)
+							s.trade(1 + s.rng.IntN(3))
+							if s.rng.IntN(3) == 0 {
+								s.lose()
+							}
 						}
 					}
 				}

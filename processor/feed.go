@@ -137,12 +137,12 @@ func sizeOf(m *sarama.ConsumerMessage) int { return len(m.Key) + len(m.Value) + 
 func (r *Reader) push(s *source, p *partition, burst []*sarama.ConsumerMessage) (full bool, err error) {
 	records := s.burst[:0]
 	for _, m := range burst {
-		seq, position, unread := readHeaders(m.Headers)
+		at, position, unread := readHeaders(m.Headers)
 		if unread != nil {
 			err = p.violation(ErrRecord, m.Offset, "an event of LiveDB", "another record: "+unread.Error())
 			break
 		}
-		records = append(records, record{seq, position, m.Offset, s.bytes.copy(m.Key), s.bytes.copy(m.Value)})
+		records = append(records, record{at.epoch, at.seq, position, m.Offset, s.bytes.copy(m.Key), s.bytes.copy(m.Value)})
 	}
 	s.burst = records
 	defer clear(records)

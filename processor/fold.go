@@ -214,6 +214,8 @@ func (f *fold) change(item *Item, r row, by int64) (late bool, err error) {
 	if g == nil {
 		g = &group{key: string(key), sums: make([]sum, len(f.columns)-len(f.view.GroupBy))}
 		f.groups[g.key] = g
+	}
+	if by > 0 && g.rows == 0 && !g.held {
 		f.hold(g, start, f.atKnown)
 	}
 	for i := range g.sums {
@@ -312,6 +314,20 @@ func (f *fold) truncate(item *Item) error {
 		}
 	}
 	return nil
+}
+
+// forget leaves every group without rows, as the beginning of an epoch asks for: nobody knows any more what the table holds.
+func (f *fold) forget(epoch uint32) {
+	for _, key := range slices.Sorted(maps.Keys(f.groups)) {
+		g := f.groups[key]
+		if g.rows > 0 {
+			f.empty(g)
+		}
+		g.held = false
+		g.position, g.seq, g.epoch = cdc.Position{}, 0, epoch
+		f.touch(g)
+	}
+	f.windows, f.newest, f.timed, f.begin = nil, 0, false, 0
 }
 
 func (f *fold) violation(item *Item, kind error, want, got string) error {

@@ -9,26 +9,28 @@ import (
 	"github.com/livedb/livedb/cdc/envelope"
 )
 
-// readHeaders finds seq and Position among a record's headers.
-func readHeaders(headers []*sarama.RecordHeader) (seq uint64, position cdc.Position, err error) {
+// readHeaders finds epoch, seq and Position among a record's headers.
+func readHeaders(headers []*sarama.RecordHeader) (at mark, position cdc.Position, err error) {
 	placed := false
+	at.epoch = 1
 	for _, h := range headers {
 		switch string(h.Key) {
 		case envelope.HeaderSeq:
-			if seq, err = envelope.ParseSeq(h.Value); err != nil {
-				return 0, position, err
-			}
+			at.seq, err = envelope.ParseSeq(h.Value)
 		case envelope.HeaderPosition:
-			if position, err = parsePosition(h.Value); err != nil {
-				return 0, position, err
-			}
+			position, err = parsePosition(h.Value)
 			placed = true
+		case envelope.HeaderEpoch:
+			at.epoch, err = envelope.ParseEpoch(h.Value)
+		}
+		if err != nil {
+			return at, position, err
 		}
 	}
-	if seq == 0 || !placed {
-		return 0, position, fmt.Errorf("no header %s and %s", envelope.HeaderSeq, envelope.HeaderPosition)
+	if at.seq == 0 || !placed {
+		return at, position, fmt.Errorf("no header %s and %s", envelope.HeaderSeq, envelope.HeaderPosition)
 	}
-	return seq, position, nil
+	return at, position, nil
 }
 
 // parsePosition reads a Position without allocating. What it does not understand is left to cdc.ParsePosition to judge.

@@ -4,16 +4,22 @@ import (
 	"time"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
 )
 
 // Kind says what an Item is.
 type Kind byte
 
-// The kinds, in the order they come: one Begin, one or more Events, one End for each Postgres transaction.
+// The kinds, in the order they come: one Begin, one or more Events, one End for each Postgres transaction. An Epoch stands
+// between two transactions; only where its gap cuts one in two there is no End before it.
 const (
 	Begin Kind = iota + 1
 	Event
 	End
+	// Epoch: the stream has lost changes and begins anew. The Item's Gap says what is lost, and why. What follows is not
+	// complete with what came before: rows are not known any more until an event tells of them, seqs begin with 1, and
+	// LSNs and Positions must not be compared with earlier ones.
+	Epoch
 )
 
 // String returns the kind's name.
@@ -25,6 +31,8 @@ func (k Kind) String() string {
 		return "event"
 	case End:
 		return "end"
+	case Epoch:
+		return "epoch"
 	}
 	return "none"
 }
@@ -44,6 +52,9 @@ type Transaction struct {
 type Item struct {
 	Kind Kind
 	Tx   Transaction
+
+	// Of an Epoch only, with Tx.Epoch; all else is zero.
+	Gap *envelope.Gap
 
 	// Of an Event: its own. Of an End: those of the transaction's last event. Of a Begin: Seq is the first event's.
 	Seq      uint64

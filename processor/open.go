@@ -17,8 +17,10 @@ func (r *Reader) open(ctx context.Context) error {
 		return err
 	}
 	start := r.config.Start
-	first, offsets, floor := begin{offset: sarama.OffsetOldest}, map[string]map[int32]int64{}, uint64(0)
+	first, offsets, floor := begin{offset: sarama.OffsetOldest}, map[string]map[int32]int64{}, mark{}
 	switch {
+	case start.kind == fromBeginning:
+		first.offset, err = beginning(ctx, r.config.Client, topic)
 	case start.kind == fromSaved:
 		offsets = start.saved.Offsets
 		first, err = beginAt(r.config.Client, topic, 0, start.saved.Transaction)

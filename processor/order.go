@@ -32,9 +32,11 @@ type sequencer struct {
 	used     []bool                     // room for announce
 	open     bool                       // Begin was delivered and End was not
 	tx       Transaction
+	epoch    uint32       // of what is delivered now; 0: nothing was
 	next     uint64       // the least seq that may come now
 	position cdc.Position // of the last event
-	resumed  uint64       // seq up to which an earlier reading delivered
+	start    mark         // of the first event to deliver; seq 0: not known yet
+	resumed  mark         // up to which an earlier reading delivered
 	place    place        // after the last transaction
 	popped   *partition   // of the last event
 
@@ -44,6 +46,7 @@ type sequencer struct {
 
 // place is where a transaction ended.
 type place struct {
+	epoch       uint32
 	seq         uint64
 	commit      cdc.CommitLSN
 	transaction int64 // offset of the transaction record to read next
@@ -52,6 +55,8 @@ type place struct {
 
 // announced is a transaction record in the queue.
 type announced struct {
+	epoch   uint32
+	gap     *envelope.Gap // set in a record that begins an epoch and has no entries
 	topics  []string
 	known   []*topic // by their index, once they were looked up
 	entries []envelope.TransactionEntry
@@ -79,7 +84,7 @@ type partition struct {
 	next   int64 // the offset after the last record delivered
 
 	// The last record that arrived, to hold the next one against.
-	last      uint64
+	last      mark
 	lastKey   []byte
 	tombstone bool
 }
@@ -88,8 +93,9 @@ func newSequencer(prefix string, chosen choice, start Start, offsets map[string]
 	s := &sequencer{choice: chosen, topics: map[string]*topic{}, offsets: offsets, chain: newChain(envelope.Topics(prefix).Transaction(), start)}
 	if start.kind == fromSaved {
 		saved := start.saved
-		s.resumed, s.position.Commit = saved.Seq, saved.Commit
-		s.place = place{saved.Seq, saved.Commit, saved.Transaction, saved.Entry}
+		s.epoch, s.start = saved.Epoch, mark{saved.Epoch, saved.First}
+		s.resumed, s.position.Commit = mark{saved.Epoch, saved.Seq}, saved.Commit
+		s.place = place{saved.Epoch, saved.Seq, saved.Commit, saved.Transaction, saved.Entry}
 	}
 	return s
 }
@@ -101,6 +107,13 @@ func (s *sequencer) announce(r *envelope.TransactionRecord, offset int64, size i
 	if err != nil {
 		s.breakOff(err)
 		return nil, err
+	}
+	if s.start.seq == 0 && s.chain.start != 0 {
+		s.start = mark{r.Epoch, s.chain.start}
+	}
+	if r.Gap != nil {
+		s.queue.push(announced{epoch: r.Epoch, gap: r.Gap, offset: offset, size: size})
+		s.bytes += size
 	}
 	if len(entries) == 0 {
 		return nil, nil
@@ -114,7 +127,7 @@ func (s *sequencer) announce(r *envelope.TransactionRecord, offset int64, size i
 			s.used[c.Topic] = true
 		}
 	}
-	s.queue.push(announced{r.Topics, make([]*topic, len(r.Topics)), entries, len(r.Entries) - len(entries), offset, size})
+	s.queue.push(announced{r.Epoch, nil, r.Topics, make([]*topic, len(r.Topics)), entries, len(r.Entries) - len(entries), offset, size})
 	s.bytes += size
 	return unknown, nil
 }
@@ -140,7 +153,7 @@ func (s *sequencer) add(name string, partitions []begin) *topic {
 // push takes the next record of a partition. After an error no further record of the partition must come; pop returns
 // the error when it cannot go on without what should have come.
 func (s *sequencer) push(p *partition, r record) error {
-	if r.seq < s.chain.start {
+	if r.mark().before(s.start) {
 		return nil // from before the beginning
 	}
 	if err := s.checkArrival(p, &r); err != nil {
@@ -148,7 +161,7 @@ func (s *sequencer) push(p *partition, r record) error {
 		return err
 	}
 	tombstone := r.value == nil
-	p.last, p.lastKey, p.tombstone = r.seq, r.key, tombstone
+	p.last, p.lastKey, p.tombstone = r.mark(), r.key, tombstone
 	if tombstone {
 		return nil
 	}
@@ -163,22 +176,29 @@ func (s *sequencer) push(p *partition, r record) error {
 
 // checkArrival holds a record against the one before it in its partition.
 func (s *sequencer) checkArrival(p *partition, r *record) error {
+	at := r.mark()
 	switch {
-	case r.value == nil && p.last == 0 && (r.seq <= s.resumed || p.cut):
+	case r.value == nil && p.last.seq == 0 && (!s.resumed.before(at) || p.cut):
 		return nil // its delete was delivered before the place saved, or removed
 	case r.value == nil:
-		if p.tombstone || r.seq != p.last || !bytes.Equal(r.key, p.lastKey) {
-			return p.violation(ErrOrder, r.offset, seqText("a seq above", p.last), seqText("a tombstone without its delete, seq", r.seq))
+		if p.tombstone || at != p.last || !bytes.Equal(r.key, p.lastKey) {
+			return p.violation(ErrOrder, r.offset, p.last.text("a seq above", at.epoch), seqText("a tombstone without its delete, seq", r.seq))
 		}
-	case r.seq < p.last:
-		return p.violation(ErrOrder, r.offset, seqText("a seq above", p.last), seqText("seq", r.seq))
-	case r.seq == p.last:
-		return p.violation(ErrRepeat, r.offset, seqText("a seq above", p.last), seqText("seq", r.seq))
-	case r.seq < s.next || r.seq <= s.resumed:
-		return p.violation(ErrRepeat, r.offset, seqText("a seq from", max(s.next, s.resumed+1)), seqText("seq", r.seq))
+	case at.before(p.last):
+		return p.violation(ErrOrder, r.offset, p.last.text("a seq above", at.epoch), seqText("seq", r.seq))
+	case at == p.last:
+		return p.violation(ErrRepeat, r.offset, seqText("a seq above", p.last.seq), seqText("seq", r.seq))
+	case at.before(s.due()) || !s.resumed.before(at):
+		return p.violation(ErrRepeat, r.offset, later(s.due(), mark{s.resumed.epoch, s.resumed.seq + 1}).text("a seq from", at.epoch), seqText("seq", r.seq))
 	}
 	return nil
 }
+
+// due is the least mark that may come now.
+func (s *sequencer) due() mark { return mark{s.epoch, s.next} }
+
+// last is the mark of the current entry's last event.
+func (s *sequencer) last() mark { return mark{s.epoch, s.current.Last} }
 
 // breakOff has pop return an error when it has delivered all that was announced.
 func (s *sequencer) breakOff(err error) { s.chainErr = err }
@@ -195,9 +215,13 @@ func (s *sequencer) pop(item *Item) (bool, error) {
 	if s.repeated() {
 		p := s.heads[0]
 		r := p.queue.head()
-		return false, p.violation(ErrRepeat, r.offset, seqText("a seq from", s.next), seqText("seq", r.seq))
+		return false, p.violation(ErrRepeat, r.offset, s.due().text("a seq from", r.epoch), seqText("seq", r.seq))
 	}
 	for {
+		if s.current == nil && s.queue.count > 0 && s.queue.head().gap != nil {
+			s.turn(item)
+			return true, nil
+		}
 		if s.current == nil && !s.take() {
 			if s.queue.count == 0 && s.chainErr != nil {
 				return false, s.chainErr
@@ -249,12 +273,23 @@ func (s *sequencer) take() bool {
 			s.left += c.Events
 		}
 	}
+	s.epoch = a.epoch
 	if e.Starts {
-		s.tx = Transaction{Epoch: s.chain.epoch, XID: e.XID, Commit: e.Commit, Time: e.Time(), First: e.First}
+		s.tx = Transaction{Epoch: a.epoch, XID: e.XID, Commit: e.Commit, Time: e.Time(), First: e.First}
 	}
 	s.current, s.next = e, e.First
 	s.dense, s.complete = s.left == e.Last-e.First+1, false
 	return true
+}
+
+// turn delivers the beginning of an epoch.
+func (s *sequencer) turn(item *Item) {
+	a := s.queue.head()
+	*item = Item{Kind: Epoch, Tx: Transaction{Epoch: a.epoch}, Gap: a.gap}
+	s.epoch, s.next, s.position, s.open = a.epoch, 1, cdc.Position{}, false
+	s.place = place{epoch: a.epoch, transaction: a.offset + 1}
+	s.bytes -= a.size
+	s.queue.pop()
 }
 
 // done leaves the current entry behind.
@@ -270,7 +305,7 @@ func (s *sequencer) done() {
 		s.queue.pop()
 	}
 	if e.Ends {
-		s.place = place{e.Last, e.Commit, transaction, entry}
+		s.place = place{s.epoch, e.Last, e.Commit, transaction, entry}
 	}
 }
 
@@ -282,7 +317,7 @@ func (s *sequencer) event(item *Item) (bool, error) {
 	p := s.heads[0]
 	r := p.queue.head()
 	switch {
-	case r.seq > s.next && !s.complete:
+	case s.due().before(r.mark()) && !s.complete:
 		if err := s.check(); err != nil || !s.complete {
 			return false, err
 		}
@@ -311,9 +346,13 @@ func (s *sequencer) event(item *Item) (bool, error) {
 	return true, nil
 }
 
-// saved returns the place after the last transaction. No transaction may be open.
+// saved returns the place after the last transaction, or after the beginning of an epoch. No transaction may be open.
 func (s *sequencer) saved() Saved {
-	saved := Saved{Epoch: s.chain.epoch, Seq: s.place.seq, First: s.chain.start, Commit: s.place.commit,
+	first := s.start.seq
+	if s.place.epoch > s.start.epoch {
+		first = 1
+	}
+	saved := Saved{Epoch: s.place.epoch, Seq: s.place.seq, First: first, Commit: s.place.commit,
 		Transaction: s.place.transaction, Entry: s.place.entry, Offsets: map[string]map[int32]int64{}}
 	for name, partitions := range s.offsets {
 		saved.Offsets[name] = partitions // never read yet, unless overwritten below

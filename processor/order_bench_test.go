@@ -54,7 +54,7 @@ func BenchmarkOrder(b *testing.B) {
 }
 
 func recordOf(seq uint64, commit cdc.CommitLSN, key, value []byte) record {
-	return record{seq: seq, position: cdc.Position{Commit: commit, Index: seq}, offset: int64(seq), key: key, value: value}
+	return record{epoch: 1, seq: seq, position: cdc.Position{Commit: commit, Index: seq}, offset: int64(seq), key: key, value: value}
 }
 
 // BenchmarkReader is the cost of one event from an in-process Kafka through sarama to Next, from the first event on, in

@@ -93,7 +93,7 @@ func (h *history) event(t *rapid.T, at spot, seq uint64, commit cdc.CommitLSN) {
 		offset = log[len(log)-1].offset + 1
 	}
 	offset += int64(rapid.IntRange(0, 2).Draw(t, "control records"))
-	r := record{seq, cdc.Position{Commit: commit, Index: seq}, offset, []byte(fmt.Sprint(seq % 3)), []byte(fmt.Sprint(at.topic, seq))}
+	r := record{1, seq, cdc.Position{Commit: commit, Index: seq}, offset, []byte(fmt.Sprint(seq % 3)), []byte(fmt.Sprint(at.topic, seq))}
 	log = append(log, r)
 	if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
 		r.offset, r.value = r.offset+1, nil
@@ -214,6 +214,9 @@ func (h *history) restart(t *rapid.T, saved Saved) (*sequencer, int, map[spot]in
 func itemText(item Item) string {
 	if item.Kind == Event {
 		return fmt.Sprintf("%d %s", item.Seq, item.Value)
+	}
+	if item.Kind == Epoch {
+		return fmt.Sprint(item.Kind, " ", item.Tx.Epoch)
 	}
 	return fmt.Sprint(item.Kind, " ", item.Tx.XID)
 }

@@ -232,7 +232,7 @@ func (s *storyteller) play(words []string) {
 		switch words[1] {
 		case "oldest":
 			s.order = newSequencer("p", s.order.choice, Oldest(), nil)
-			s.order.chain.floor = number(words[2])
+			s.order.chain.floor = mark{1, number(words[2])}
 			return
 		case "saved":
 			saved := Saved{Epoch: 1, First: 1}
@@ -245,6 +245,8 @@ func (s *storyteller) play(words []string) {
 					saved.Commit = lsn(value)
 				case "transaction":
 					saved.Transaction = int64(number(value))
+				case "epoch":
+					saved.Epoch = uint32(number(value))
 				case "entry":
 					saved.Entry = int(number(value))
 				}
@@ -254,6 +256,18 @@ func (s *storyteller) play(words []string) {
 		s.order = newSequencer("p", s.order.choice, start, nil)
 	case "epoch":
 		s.epoch = uint32(number(words[1]))
+	case "gap": // gap 3: the epoch after s.epoch begins, which ended with seq 3
+		s.epoch++
+		r := envelope.TransactionRecord{Version: 1, Epoch: s.epoch, Gap: &envelope.Gap{Version: 1, EpochFrom: s.epoch - 1, EpochTo: s.epoch,
+			From: envelope.GapFrom{Epoch: s.epoch - 1, Seq: number(words[1]), Partial: len(words) > 2}, Why: envelope.GapWhy{Name: "slot_missing"}}}
+		s.order.announce(&r, s.records, 100) // pop tells of an error
+		s.records++
+	case "saved": // saved epoch seq first transaction
+		told := s.order.saved()
+		got := fmt.Sprint(told.Epoch, " ", told.Seq, " ", told.First, " ", told.Transaction)
+		if want := strings.Join(words[1:], " "); got != want {
+			panic(fmt.Sprintf("the place is %s and not %s", got, want))
+		}
 	case "topic":
 		s.order.add(words[1], make([]begin, number(words[2])))
 	case "tx":
@@ -268,8 +282,12 @@ func (s *storyteller) play(words []string) {
 		p := s.order.topics[name].partitions[number(n)]
 		for _, word := range words[1:] {
 			word, tombstone := strings.CutSuffix(word, "!")
+			word, epoch, later := strings.Cut(word, "#")
+			if !later {
+				epoch = "1"
+			}
 			seq, commit, _ := strings.Cut(word, "@")
-			r := record{seq: number(seq), position: cdc.Position{Commit: lsn(commit), Index: number(seq)}, offset: s.offsets[p], value: []byte("{}")}
+			r := record{epoch: uint32(number(epoch)), seq: number(seq), position: cdc.Position{Commit: lsn(commit), Index: number(seq)}, offset: s.offsets[p], value: []byte("{}")}
 			if tombstone {
 				r.value = nil
 			}
@@ -313,6 +331,8 @@ func (s *storyteller) pop() string {
 			return strings.Join(append(told, text+" is there"), ", ")
 		case !found:
 			return strings.Join(told, ", ")
+		case item.Kind == Epoch:
+			told = append(told, fmt.Sprint("epoch ", item.Tx.Epoch))
 		case item.Kind == Event:
 			told = append(told, strconv.FormatUint(item.Seq, 10))
 		default:

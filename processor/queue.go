@@ -4,6 +4,7 @@ import "github.com/livedb/livedb/cdc"
 
 // record is an event record that waits for its turn.
 type record struct {
+	epoch      uint32
 	seq        uint64
 	position   cdc.Position
 	offset     int64
@@ -12,6 +13,8 @@ type record struct {
 
 // recordOverhead is what a record costs beside its bytes.
 const recordOverhead = 96
+
+func (r *record) mark() mark { return mark{r.epoch, r.seq} }
 
 func (r *record) size() int { return len(r.key) + len(r.value) + recordOverhead }
 
@@ -45,10 +48,10 @@ func (q *ring[T]) pop() {
 	q.count--
 }
 
-// heads is a min-heap of the partitions that hold records, by the seq of their first one.
+// heads is a min-heap of the partitions that hold records, by the mark of their first one.
 type heads []*partition
 
-func (h heads) less(i, j int) bool { return h[i].queue.head().seq < h[j].queue.head().seq }
+func (h heads) less(i, j int) bool { return h[i].queue.head().mark().before(h[j].queue.head().mark()) }
 
 func (h *heads) add(p *partition) {
 	*h = append(*h, p)

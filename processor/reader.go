@@ -190,8 +190,8 @@ func (r *Reader) wakeNext() {
 	}
 }
 
-// Saved returns the place after the last End, and after the transactions of other tables that were passed over since. It
-// is not to be called between a Begin and its End, nor before the first End.
+// Saved returns the place after the last End or Epoch, and after the transactions of other tables that were passed over since. It
+// is not to be called between a Begin and its End, nor before the first End or Epoch.
 func (r *Reader) Saved() Saved {
 	r.mu.Lock()
 	defer r.mu.Unlock()

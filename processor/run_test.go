@@ -32,7 +32,11 @@ func TestRunKeepsTheViewThroughStopsAndTakeovers(t *testing.T) {
 			rng, traded := newRand(t), make(chan bool)
 			go func() {
 				defer close(traded)
-				s.trade(120)
+				for range 2 {
+					s.trade(40)
+					s.lose()
+				}
+				s.trade(40)
 			}()
 			stop, _ := s.process(c)
 			for range 4 {

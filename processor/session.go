@@ -147,6 +147,8 @@ func (s *session) take(item *Item) error {
 		case s.clear:
 			return s.fold.truncate(item)
 		}
+	case Epoch:
+		return s.renew(item)
 	case End:
 		s.inside = false
 		if s.waiting == 0 {
@@ -156,6 +158,16 @@ func (s *session) take(item *Item) error {
 		s.last = *item
 	}
 	return nil
+}
+
+// renew begins the view anew with a new epoch, and writes that at once: its results are gone, for the rows that they
+// counted are not known any more. A transaction that the gap cuts in two leaves nothing behind.
+func (s *session) renew(item *Item) error {
+	s.fold.forget(item.Tx.Epoch)
+	s.inside = false
+	s.last = Item{Kind: End, Tx: Transaction{Epoch: item.Tx.Epoch, Time: item.Gap.To.Time}}
+	s.config.Log.Warn("the stream has lost changes, and the view begins anew: " + item.Gap.String())
+	return s.write()
 }
 
 // write writes the results that changed and the place they are true for, in one Kafka transaction.
@@ -190,7 +202,9 @@ func (s *session) write() error {
 	}
 	s.written, s.wrote = time.Now(), true
 	s.totals.written(s)
-	s.cancel()
+	if s.due != nil {
+		s.cancel()
+	}
 	s.waiting, s.due = 0, nil
 	return nil
 }

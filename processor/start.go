@@ -6,7 +6,7 @@ import (
 	"github.com/livedb/livedb/cdc"
 )
 
-// Saved is a place between two Postgres transactions, to be stored as JSON and read on from. It holds for the stream
+// Saved is a place between two Postgres transactions, or at the beginning of an epoch, to be stored as JSON and read on from. It holds for the stream
 // and topics it was taken from.
 type Saved struct {
 	Epoch  uint32        `json:"epoch"`
@@ -35,7 +35,8 @@ const (
 	fromSaved
 )
 
-// FromBeginning starts at seq 1 of the stream's epoch. Where retention has removed it, the error is ErrBeginningGone.
+// FromBeginning starts at seq 1 of the stream's first epoch, or, where retention has removed that, with the next epoch of
+// which Kafka keeps the beginning. If it keeps none, the error is ErrBeginningGone.
 func FromBeginning() Start { return Start{kind: fromBeginning} }
 
 // Oldest starts with the oldest transaction that Kafka certainly keeps whole, with all after it. It reads all of
@@ -55,8 +56,8 @@ func (s Start) check(tables []string) error {
 	switch {
 	case s.kind != fromSaved:
 		return nil
-	case s.saved.Seq == 0:
-		return errors.New("the saved place is empty: store what Saved returns after an End, or start another way")
+	case s.saved.Seq == 0 && s.saved.Epoch <= 1:
+		return errors.New("the saved place is empty: store what Saved returns after an End or an Epoch, or start another way")
 	}
 	return sameTables(s.saved.Tables, tables)
 }

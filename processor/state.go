@@ -35,7 +35,8 @@ type result struct {
 	Value json.RawMessage `json:"value"`
 }
 
-// state returns the state after the last transaction folded; before the first one its seq is 0.
+// state returns the state after the last transaction folded, or at the beginning of an epoch, where its seq is 0; before
+// the first transaction its epoch is 0 too.
 func (s *session) state() []byte {
 	st := state{Version: 1, View: s.config.View.definition(), Position: s.last.Position, Seq: s.last.Seq, Epoch: s.last.Tx.Epoch,
 		Commit: s.last.Tx.Commit, CommitTime: s.last.Tx.Time,
@@ -90,7 +91,7 @@ func (s *session) load(st state, results map[string][]byte) (Start, error) {
 	if st.EventTime != nil {
 		f.newest, f.timed = *st.EventTime, true
 	}
-	if st.Seq == 0 {
+	if st.Epoch == 0 {
 		return FromBeginning(), nil
 	}
 	s.last = Item{Kind: End, Seq: st.Seq, Position: st.Position, Tx: Transaction{Epoch: st.Epoch, Commit: st.Commit, Time: st.CommitTime}}

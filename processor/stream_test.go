@@ -31,6 +31,7 @@ type stream struct {
 	topics   envelope.Topics
 	producer *kafka.Producer
 
+	epoch  uint32
 	seq    uint64
 	xid    uint32
 	commit cdc.CommitLSN
@@ -75,7 +76,7 @@ func newStream(t testing.TB, options ...kfake.Opt) *stream {
 // streamAt is a stream in a Kafka that is there.
 func streamAt(t testing.TB, brokers []string) *stream {
 	t.Helper()
-	s := &stream{t: t, home: map[uint64]string{}, topics: "p", config: kafka.Config{Brokers: brokers, ClientID: "test"}}
+	s := &stream{t: t, home: map[uint64]string{}, topics: "p", epoch: 1, config: kafka.Config{Brokers: brokers, ClientID: "test"}}
 	s.client = s.connect()
 	s.fence()
 	t.Cleanup(func() { s.producer.Close() })
@@ -143,6 +144,25 @@ func (s *stream) write(parts ...part) {
 	}
 }
 
+// lose ends the epoch and begins the next one, with lower LSNs. A transaction that was split and not ended is cut in two.
+func (s *stream) lose(cut bool) {
+	s.t.Helper()
+	gap := &envelope.Gap{Version: 1, Stream: "p", EpochFrom: s.epoch, EpochTo: s.epoch + 1, Why: envelope.GapWhy{Name: "slot_missing"}, SourceNow: &envelope.Origin{},
+		From: envelope.GapFrom{Epoch: s.epoch, Seq: s.seq, Partial: cut}, To: &envelope.GapTo{LSN: 0x100, Time: time.Now()}}
+	r := envelope.TransactionRecord{Version: 1, Epoch: s.epoch + 1, Gap: gap}
+	if err := s.producer.Begin(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.producer.Send(&sarama.ProducerMessage{Topic: s.topics.Transaction(), Value: sarama.ByteEncoder(r.Append(nil))})
+	s.epoch, s.seq, s.commit, s.index = s.epoch+1, 0, 0x100, 0
+	s.mu.Lock()
+	s.log = append(s.log, fmt.Sprint("epoch ", s.epoch))
+	s.mu.Unlock()
+	if err := s.producer.Commit(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // abort writes the events of a Kafka transaction that is never committed.
 func (s *stream) abort(parts ...part) {
 	s.t.Helper()
@@ -156,7 +176,7 @@ func (s *stream) abort(parts ...part) {
 }
 
 func (s *stream) send(parts []part) (r envelope.TransactionRecord, log []string) {
-	r = envelope.TransactionRecord{Version: 1, Epoch: 1}
+	r = envelope.TransactionRecord{Version: 1, Epoch: s.epoch}
 	for _, p := range parts {
 		if !p.rest {
 			s.xid++
@@ -204,6 +224,9 @@ func (s *stream) sendEvent(topic string, w written) (value string) {
 			{Key: []byte(envelope.HeaderSeq), Value: strconv.AppendUint(nil, s.seq, 10)},
 			{Key: []byte(envelope.HeaderPosition), Value: []byte(cdc.Position{Commit: s.commit, Index: s.index}.String())},
 		}}
+	if s.epoch > 1 {
+		m.Headers = append(m.Headers, sarama.RecordHeader{Key: []byte(envelope.HeaderEpoch), Value: strconv.AppendUint(nil, uint64(s.epoch), 10)})
+	}
 	times := 1
 	switch {
 	case w.lose:

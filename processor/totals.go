@@ -63,7 +63,9 @@ func (t *totals) written(s *session) {
 	m := t.config.Metrics
 	t.transactions.Add(uint64(s.waiting))
 	m.Late.Add(float64(s.fold.late - t.late.Swap(s.fold.late)))
-	m.Latency.WithLabelValues(metrics.StageProcessed).Observe(s.written.Sub(s.oldest).Seconds())
+	if s.waiting > 0 { // not where an epoch begins
+		m.Latency.WithLabelValues(metrics.StageProcessed).Observe(s.written.Sub(s.oldest).Seconds())
+	}
 	m.Lag.Set(s.written.Sub(s.last.Tx.Time).Seconds())
 	t.show(s)
 }

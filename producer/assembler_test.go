@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -99,7 +98,7 @@ func lines(t testing.TB, b *Batch) []string {
 	for i := range b.records {
 		r := &b.records[i]
 		p := b.places[r.place]
-		headers := b.headers(r, new([3]sarama.RecordHeader))
+		headers := b.headers(r, b.epoch(), nil)
 		line := fmt.Sprintf("%s/%d seq=%s at %s", p.topic, p.partition, headers[0].Value, headers[1].Value)
 		if !r.key.none() {
 			line += fmt.Sprintf(" key=%s", b.bytes(r.key))

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -112,6 +113,7 @@ func (b *Batch) closeEntry() {
 var (
 	headerSeq      = []byte(envelope.HeaderSeq)
 	headerPosition = []byte(envelope.HeaderPosition)
+	headerEpoch    = []byte(envelope.HeaderEpoch)
 	headerNewKey   = []byte(envelope.HeaderNewKey)
 	headerOldKey   = []byte(envelope.HeaderOldKey)
 )
@@ -123,10 +125,11 @@ func (b *Batch) queue(p *kafka.Producer, mark *sarama.RecordHeader) {
 	for i := range b.places {
 		b.queues = append(b.queues, p.To(b.places[i].topic, b.places[i].partition))
 	}
-	var headers [3]sarama.RecordHeader
+	epoch := b.epoch()
+	var headers [5]sarama.RecordHeader
 	for i := range b.records {
 		r := &b.records[i]
-		told := b.headers(r, &headers)
+		told := b.headers(r, epoch, headers[:0])
 		if mark != nil {
 			told = append(told, *mark)
 		}
@@ -134,18 +137,28 @@ func (b *Batch) queue(p *kafka.Producer, mark *sarama.RecordHeader) {
 	}
 }
 
-// headers writes a record's headers.
-func (b *Batch) headers(r *record, to *[3]sarama.RecordHeader) []sarama.RecordHeader {
-	to[0] = sarama.RecordHeader{Key: headerSeq, Value: b.bytes(r.seq)}
-	to[1] = sarama.RecordHeader{Key: headerPosition, Value: b.bytes(r.position)}
-	if r.other.none() {
-		return to[:2]
+// epoch is the value of the header of that name, nil in the first epoch.
+func (b *Batch) epoch() []byte {
+	if b.checkpoint.Epoch <= 1 {
+		return nil
 	}
-	to[2] = sarama.RecordHeader{Key: headerOldKey, Value: b.bytes(r.other)}
-	if r.otherIsNew {
-		to[2].Key = headerNewKey
+	return strconv.AppendUint(nil, uint64(b.checkpoint.Epoch), 10)
+}
+
+// headers appends a record's headers.
+func (b *Batch) headers(r *record, epoch []byte, to []sarama.RecordHeader) []sarama.RecordHeader {
+	to = append(to, sarama.RecordHeader{Key: headerSeq, Value: b.bytes(r.seq)}, sarama.RecordHeader{Key: headerPosition, Value: b.bytes(r.position)})
+	if epoch != nil {
+		to = append(to, sarama.RecordHeader{Key: headerEpoch, Value: epoch})
 	}
-	return to[:]
+	switch {
+	case r.other.none():
+	case r.otherIsNew:
+		to = append(to, sarama.RecordHeader{Key: headerNewKey, Value: b.bytes(r.other)})
+	default:
+		to = append(to, sarama.RecordHeader{Key: headerOldKey, Value: b.bytes(r.other)})
+	}
+	return to
 }
 
 // bytes returns a piece of the arena, nil for none.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
 )
 
 // Keys of <prefix>.checkpoint.
@@ -48,19 +49,15 @@ type Checkpoint struct {
 	Seq     uint64                      `json:"seq"`               // the last one given
 	Touched map[string]map[int32]uint64 `json:"touched,omitempty"` // the tails this Kafka transaction wrote: topic, partition, last seq
 
+	// Gap stands in the state creating of every epoch but the first: that epoch is over, and this is what is lost.
+	Gap *envelope.Gap `json:"gap,omitempty"`
+
 	// AckedUpto may be reported to Postgres once this record is committed. At least End.
 	AckedUpto cdc.LSN `json:"-"`
 }
 
 // Source says whose history a checkpoint belongs to.
-type Source struct {
-	SystemID     string `json:"system_id"`
-	Timeline     int32  `json:"timeline"`
-	NeonTimeline string `json:"neon_timeline_id,omitempty"`
-	Database     string `json:"database"`
-	Slot         string `json:"slot"`
-	Publication  string `json:"publication"`
-}
+type Source = envelope.Origin
 
 // Partial is a transaction that a split left half done.
 type Partial struct {

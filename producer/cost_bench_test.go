@@ -89,7 +89,7 @@ func idempotent(b *testing.B, config kafka.Config, batch *Batch) {
 				r := &batch.records[i]
 				place := batch.places[r.place]
 				p.Input() <- &sarama.ProducerMessage{Topic: place.topic, Partition: place.partition, Value: sarama.ByteEncoder(batch.bytes(r.value)),
-					Headers: batch.headers(r, new([3]sarama.RecordHeader))}
+					Headers: batch.headers(r, nil, nil)}
 			}
 		}()
 		for range batch.records {

@@ -17,6 +17,7 @@ const tailsAtOnce = 16
 type tail struct {
 	topic     string
 	partition int32
+	epoch     uint32
 	seq       uint64
 	found     bool // false: the log holds no event
 	cut       bool // retention has removed some, perhaps all
@@ -91,12 +92,21 @@ func readTail(ctx context.Context, client sarama.Client, topic string, partition
 	if err != nil || !found {
 		return t, err
 	}
+	t.epoch = 1
 	for _, h := range r.Headers {
-		if string(h.Key) == envelope.HeaderSeq {
+		switch string(h.Key) {
+		case envelope.HeaderSeq:
 			t.found = true
 			t.seq, err = envelope.ParseSeq(h.Value)
+		case envelope.HeaderEpoch:
+			t.epoch, err = envelope.ParseEpoch(h.Value)
+		}
+		if err != nil {
 			return t, err
 		}
+	}
+	if t.found {
+		return t, nil
 	}
 	return t, unsafe("foreign_record", "the last record of partition %d of topic %s has no header %s: something else than LiveDB writes there", partition, topic, envelope.HeaderSeq)
 }
@@ -105,6 +115,12 @@ func readTail(ctx context.Context, client sarama.Client, topic string, partition
 func (c *Checkpoint) checkTail(t tail) error {
 	touched, has := c.Touched[t.topic][t.partition]
 	switch {
+	case t.found && t.epoch > c.Epoch:
+		return unsafe("events_beyond_checkpoint", "partition %d of topic %s ends in epoch %d and the checkpoint is of epoch %d", t.partition, t.topic, t.epoch, c.Epoch)
+	case t.found && t.epoch < c.Epoch && has:
+		return unsafe("events_missing", "partition %d of topic %s ends in epoch %d and the checkpoint says that it ends at seq %d of epoch %d", t.partition, t.topic, t.epoch, touched, c.Epoch)
+	case t.found && t.epoch < c.Epoch:
+		return nil
 	case t.found && t.seq > c.Seq:
 		return unsafe("events_beyond_checkpoint", "partition %d of topic %s ends at seq %d and the checkpoint at %d", t.partition, t.topic, t.seq, c.Seq)
 	case !has || !t.found && t.cut:

@@ -45,6 +45,16 @@ type entry struct {
 type gap struct {
 	Missed uint64 `json:"missed"` // 0 if nobody knows how many
 	Why    string `json:"why"`
+	Lost   *lost  `json:"lost,omitempty"` // of whyEpoch
+}
+
+// lost is what the stream's certificate says: the dashboard has shown all that there is, and that is not all.
+type lost struct {
+	Epoch  uint32 `json:"epoch"` // that began with the gap
+	From   string `json:"from_lsn"`
+	To     string `json:"to_lsn"`
+	TimeUS int64  `json:"ts_us"` // when it began, microseconds since 1970
+	Why    string `json:"why"`
 }
 
 // Why events are not shown.
@@ -52,6 +62,7 @@ const (
 	whyReader    = "reader"    // the dashboard's reader began again, after an error or after Kafka was away
 	whyReconnect = "reconnect" // this page was away, longer than the ring reaches back
 	whyRestart   = "restart"   // the stream began again: its numbers are new
+	whyEpoch     = "epoch"     // the stream itself has lost changes, and began a new epoch
 )
 
 // newEntry makes what the ring keeps of an event. Key and value are the reader's: it has copied them into small blocks.
@@ -190,13 +201,13 @@ func (m *mark) is(e *entry) bool {
 func (m *mark) gapTo(e *entry) *gap {
 	switch {
 	case m.seq == 0:
-		return &gap{0, whyReconnect}
+		return &gap{Missed: 0, Why: whyReconnect}
 	case m.epoch != e.epoch || e.seq <= m.seq:
-		return &gap{0, whyRestart}
+		return &gap{Missed: 0, Why: whyRestart}
 	case e.seq == m.seq+1:
 		return nil
 	}
-	return &gap{e.seq - m.seq - 1, whyReconnect}
+	return &gap{Missed: e.seq - m.seq - 1, Why: whyReconnect}
 }
 
 // parseMark reads a mark from what a page sends: a position, and the epoch and seq if it knows them.

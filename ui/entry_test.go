@@ -87,7 +87,7 @@ func TestCut(t *testing.T) {
 
 func TestFilter(t *testing.T) {
 	e := newEntry("livedb", item(7, "u", "orders"))
-	g := &entry{gap: &gap{3, whyReader}}
+	g := &entry{gap: &gap{Missed: 3, Why: whyReader}}
 	tests := []struct {
 		query string
 		match bool

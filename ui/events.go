@@ -63,6 +63,9 @@ func readItems(ctx context.Context, c Config, m *model, reader *processor.Reader
 			m.event(&item, reopened, now)
 			reopened = false
 			snapshot = m.last.op == cdc.Read
+		case processor.Epoch:
+			m.renew(item.Gap)
+			reopened = false
 		case processor.End:
 			if latency, known := m.transaction(&item.Tx, snapshot, now); known {
 				observe.Observe(latency.Seconds())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/status"
 	"github.com/livedb/livedb/processor"
 )
@@ -40,6 +41,7 @@ type model struct {
 	lastEvent     time.Time // when it came
 	epoch         uint32    // and seq: of the last event before the reader was opened anew
 	seq           uint64
+	lost          *lost // what the stream lost last; nil: nothing that was seen here
 	verdict       verdict
 	lastChanges   uint64 // of the view, at the last tick
 	updatesPerSec float64
@@ -126,6 +128,15 @@ func (m *model) event(i *processor.Item, reopened bool, now time.Time) {
 	m.counter.event(e.topic, e.table, len(i.Key)+len(i.Value))
 }
 
+// renew takes note that the stream has lost changes and begins a new epoch.
+func (m *model) renew(g *envelope.Gap) {
+	told := &lost{g.EpochTo, g.From.End.String(), g.To.LSN.String(), g.To.Time.UnixMicro(), g.Why.Name}
+	m.ring.append(&entry{gap: &gap{Why: whyEpoch, Lost: told}})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch, m.seq, m.lost = g.EpochTo, 0, told
+}
+
 // transaction takes note that a transaction has been read whole, and how long that took since its commit. It returns
 // the latency, and false for one that has none: a snapshot's rows committed at any time before.
 func (m *model) transaction(tx *processor.Transaction, snapshot bool, now time.Time) (time.Duration, bool) {
@@ -189,6 +200,7 @@ type readJSON struct {
 	Epoch        uint32  `json:"epoch,omitempty"`
 	Seq          uint64  `json:"seq,omitempty"`
 	Position     string  `json:"pos,omitempty"`
+	Lost         *lost   `json:"lost,omitempty"` // the stream's last gap that was seen here
 }
 
 type viewFlowJSON struct {
@@ -222,7 +234,7 @@ func (m *model) tick(now time.Time, number uint64) {
 	flow := flowJSON{TimeMS: now.UnixMilli(), Events: m.events, Topics: m.topics, Stages: stages, Tables: tables,
 		View: viewFlowJSON{groups, m.updatesPerSec, view.Position, view.Seq},
 		Read: readJSON{Events: float64(second.events), Transactions: float64(second.transactions), Bytes: float64(second.bytes),
-			Total: m.totals().events, LastMS: -1},
+			Total: m.totals().events, LastMS: -1, Lost: m.lost},
 		Clients: m.clients.Load(), Dropped: m.dropped.Load()}
 	if m.last != nil {
 		flow.Read.LastMS = now.Sub(m.lastEvent).Milliseconds()

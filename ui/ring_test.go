@@ -178,12 +178,12 @@ func TestResume(t *testing.T) {
 	}{
 		{"within the ring", [2]uint64{1, 100}, at(40), 41, 100, nil},
 		{"at its end", [2]uint64{1, 100}, at(100), 101, 101, nil},
-		{"before its beginning", [2]uint64{41, 100}, at(20), 41, 100, &gap{20, whyReconnect}},
+		{"before its beginning", [2]uint64{41, 100}, at(20), 41, 100, &gap{Missed: 20, Why: whyReconnect}},
 		{"just before its beginning", [2]uint64{41, 100}, at(40), 41, 100, nil},
-		{"only the position is known", [2]uint64{41, 100}, &mark{position: at(20).position}, 41, 100, &gap{0, whyReconnect}},
+		{"only the position is known", [2]uint64{41, 100}, &mark{position: at(20).position}, 41, 100, &gap{Missed: 0, Why: whyReconnect}},
 		{"only the position is known, and held", [2]uint64{1, 100}, &mark{position: at(40).position}, 41, 100, nil},
-		{"the server is new and empty", [2]uint64{1, 0}, at(90), 101, 101, &gap{10, whyReconnect}},
-		{"the stream began again", [2]uint64{1, 10}, &mark{position: at(90).position, epoch: 7, seq: 90}, 1, 10, &gap{0, whyRestart}},
+		{"the server is new and empty", [2]uint64{1, 0}, at(90), 101, 101, &gap{Missed: 10, Why: whyReconnect}},
+		{"the stream began again", [2]uint64{1, 10}, &mark{position: at(90).position, epoch: 7, seq: 90}, 1, 10, &gap{Missed: 0, Why: whyRestart}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -154,6 +154,9 @@ func (s *stream) send(c change, tx *envelope.TransactionEntry, index uint64) str
 		{Key: []byte(envelope.HeaderSeq), Value: strconv.AppendUint(nil, s.seq, 10)},
 		{Key: []byte(envelope.HeaderPosition), Value: []byte(position.String())},
 	}
+	if s.epoch > 1 {
+		headers = append(headers, sarama.RecordHeader{Key: []byte(envelope.HeaderEpoch), Value: strconv.AppendUint(nil, uint64(s.epoch), 10)})
+	}
 	hash := fnv.New32a()
 	hash.Write([]byte(c.key))
 	partition := int32(hash.Sum32() % simPartitions)

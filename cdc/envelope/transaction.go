@@ -17,6 +17,8 @@ const (
 	HeaderSeq = "livedb.seq"
 	// HeaderPosition carries the event's cdc.Position.
 	HeaderPosition = "livedb.position"
+	// HeaderEpoch carries the epoch of the event's seq and Position. In the first epoch there is no such header.
+	HeaderEpoch = "livedb.epoch"
 	// HeaderNewKey and HeaderOldKey stand on the delete and the insert of a key change.
 	HeaderNewKey = "__debezium.newkey"
 	HeaderOldKey = "__debezium.oldkey"
@@ -25,13 +27,14 @@ const (
 )
 
 // TransactionRecord is the value of a record of <prefix>.transaction: the order of what one Kafka transaction holds.
-// There is one such record per Kafka transaction that holds events. Read in sequence, the entries' seq ranges are
-// 1..n without gap.
+// There is one such record per Kafka transaction that holds events. Read in sequence, the entries' seq ranges of an epoch
+// are 1..n without gap. Every epoch but the first begins with a record that holds its Gap and no entry.
 type TransactionRecord struct {
 	Version int                `json:"version"`
 	Epoch   uint32             `json:"epoch"`
 	Topics  []string           `json:"topics"`  // named by index in the entries' counts
 	Entries []TransactionEntry `json:"entries"` // in commit order
+	Gap     *Gap               `json:"gap,omitempty"`
 }
 
 // TransactionEntry is one Postgres transaction, or one part of a split one.
@@ -85,6 +88,14 @@ func ParseTransaction(value []byte) (*TransactionRecord, error) {
 	}
 	if r.Version != 1 {
 		return nil, fmt.Errorf("transaction record: version %d is not known to this LiveDB", r.Version)
+	}
+	if r.Gap != nil {
+		if err := r.Gap.checkBegun(r.Epoch); err != nil {
+			return nil, fmt.Errorf("transaction record: %w", err)
+		}
+		if len(r.Entries) > 0 {
+			return nil, fmt.Errorf("transaction record: it begins epoch %d and holds %d entries besides", r.Epoch, len(r.Entries))
+		}
 	}
 	if topic, found := twice(r.Topics); found {
 		return nil, fmt.Errorf("transaction record: topic %s is named twice", topic)
@@ -148,4 +159,13 @@ func ParseSeq(header []byte) (uint64, error) {
 		return 0, fmt.Errorf("header %s is %q, not a seq", HeaderSeq, header)
 	}
 	return seq, nil
+}
+
+// ParseEpoch reads the value of HeaderEpoch.
+func ParseEpoch(header []byte) (uint32, error) {
+	epoch, err := strconv.ParseUint(string(header), 10, 32)
+	if err != nil || epoch < 2 {
+		return 0, fmt.Errorf("header %s is %q, not an epoch after the first", HeaderEpoch, header)
+	}
+	return uint32(epoch), nil
 }

@@ -22,6 +22,13 @@ func (r *TransactionRecord) Append(dst []byte) []byte {
 	dst = appendList(dst, r.Topics, func(dst []byte, topic *string) []byte { return appendTopic(dst, *topic) })
 	dst = append(dst, `,"entries":`...)
 	dst = appendList(dst, r.Entries, appendEntry)
+	if r.Gap != nil { // once in an epoch
+		text, err := json.Marshal(r.Gap)
+		if err != nil {
+			panic(err) // plain data
+		}
+		dst = append(append(dst, `,"gap":`...), text...)
+	}
 	return append(dst, '}')
 }
 

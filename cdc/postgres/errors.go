@@ -34,6 +34,11 @@ func streamError(err error, c Config) error {
 	case "55000": // object_not_in_prerequisite_state
 		return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s cannot be read any more (%s)", c.Slot, e.Message),
 			Remedy: "changes are lost to this stream: drop the slot and start a new stream under another --prefix", Err: err}
+	case "58P01": // undefined_file: a slot whose WAL was removed, and that was not told yet
+		if strings.HasPrefix(e.Message, "requested WAL segment ") {
+			return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s cannot be read any more (%s)", c.Slot, e.Message),
+				Remedy: "changes are lost to this stream: drop the slot and start a new stream under another --prefix", Err: err}
+		}
 	case "42704": // undefined_object
 		return &cdc.Refusal{Name: "slot_or_publication_missing", Unsafe: true,
 			Problem: fmt.Sprintf("the slot %s or the publication %s is gone or was re-created after the slot (%s)", c.Slot, c.Publication, e.Message),

@@ -155,7 +155,7 @@ func readSlot(ctx context.Context, conn *pgx.Conn, name string) (*Slot, error) {
 	return &s, err
 }
 
-// checkSlot refuses a slot that is not ours to read or that has lost WAL.
+// checkSlot refuses a slot that is not ours to read.
 func checkSlot(s *Server, c Config) error {
 	slot := s.Slot
 	switch {
@@ -170,11 +170,18 @@ func checkSlot(s *Server, c Config) error {
 	case slot.TwoPhase:
 		return &cdc.Refusal{Name: "slot_two_phase", Problem: fmt.Sprintf("the slot %s decodes prepared transactions before they commit", c.Slot),
 			Remedy: "drop it, or name another slot with --slot; LiveDB creates its own without two_phase"}
-	case slot.WALStatus == "lost" || slot.WALStatus == "unreserved" || !slot.HasRestart:
-		return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s has lost WAL (wal_status %s)", c.Slot, slot.WALStatus),
-			Remedy: "changes are lost to this stream: drop the slot and start a new stream under another --prefix"}
 	}
 	return nil
+}
+
+// CheckWAL refuses a slot that Postgres no longer keeps the WAL for. One that is only unreserved may still be read: it
+// names a loss by itself, when it comes to it.
+func (s *Slot) CheckWAL() error {
+	if s.WALStatus != "lost" && s.HasRestart {
+		return nil
+	}
+	return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s has lost WAL (wal_status %s)", s.Name, s.WALStatus),
+		Remedy: "changes are lost to this stream: drop the slot and start a new stream under another --prefix"}
 }
 
 func parseLSN(text string) (cdc.LSN, error) {

@@ -115,7 +115,7 @@ func (r *auditResult) judgement(name string, v *audit.Verdict) string {
 		return "1 FAULT"
 	case n > 1:
 		return fmt.Sprintf("%d FAULTS", n)
-	case name == "stream" && r.Stream.To < r.Stream.From, name == "state" && r.State.Judged() == 0:
+	case name == "stream" && r.Stream.Events == 0 && r.Stream.To < r.Stream.From, name == "state" && r.State.Judged() == 0:
 		return "not judged"
 	}
 	return "proven"
@@ -126,8 +126,12 @@ func (r *auditResult) lines(name string) []string {
 	switch name {
 	case "stream":
 		s := r.Stream
+		gaps := make([]string, len(s.Gaps))
+		for i := range s.Gaps {
+			gaps[i] = "certified gap: " + s.Gaps[i].String()
+		}
 		if s.To < s.From {
-			return []string{fmt.Sprintf("nothing to judge yet from seq %d on", s.From)}
+			return append(gaps, fmt.Sprintf("nothing to judge yet from seq %d on", s.From))
 		}
 		lines := []string{fmt.Sprintf("seq %d to %d, %s to %s", s.From, s.To, s.First, s.Last),
 			fmt.Sprintf("%d events and %d tombstones of %d transactions, in %d Kafka transactions, %d topics and %d partitions; %d checkpoints",
@@ -135,7 +139,10 @@ func (r *auditResult) lines(name string) []string {
 		if s.From > 1 {
 			lines = append(lines, fmt.Sprintf("retention removed what stood before seq %d", s.From))
 		}
-		return lines
+		if s.Epoch > 1 {
+			lines[0] = fmt.Sprintf("epoch %d: ", s.Epoch) + lines[0]
+		}
+		return append(gaps, lines...)
 	case "source":
 		lines := []string{r.Source.Range()}
 		if r.Source.Expired > 0 {

@@ -15,9 +15,9 @@ type cdcCommand struct {
 	topicFlags
 	windowFlags
 	opsFlags
+	epochFlags
 
 	Drain bool `name:"drain" help:"Deliver everything that had committed by now, then disconnect and end, so that a Neon compute may sleep until the next time."`
-	JSON  bool `name:"json" help:"Print what --drain did as one JSON object."`
 }
 
 // Run implements the command.
@@ -36,13 +36,16 @@ func (c *cdcCommand) Run(i *invocation) error {
 	}
 	h := newHost(i.ctx, i.log())
 	h.checks = true
-	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0, func(r *capture.Config) { r.Window, r.Drain = window, drained }); err != nil {
-		return err
+	err = h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0, func(r *capture.Config) {
+		r.Window, r.Drain, r.NewEpoch = window, drained, uint32(c.NewEpoch)
+	})
+	if err != nil {
+		return c.stopped(i, err)
 	}
 	h.serveOps(listener)
 	h.publish(c.kafkaFlags.config("cdc"), c.Prefix)
 	if err := h.wait(); err != nil || drained == nil {
-		return err
+		return c.stopped(i, err)
 	}
 	if !drained.Done {
 		return i.ctx.Err()

@@ -14,6 +14,7 @@ type runCommand struct {
 	windowFlags
 	uiFlags
 	viewFlags
+	epochFlags
 }
 
 // viewFlags say which tables the view reads.
@@ -33,13 +34,16 @@ func (c *runCommand) Run(i *invocation) error {
 	}
 	h := newHost(i.ctx, i.log())
 	h.checks = true
-	if err := h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0, func(r *capture.Config) { r.Window = window }); err != nil {
+	err = h.runCDC(c.kafkaFlags, c.topicFlags, c.sourceFlags.config(c.streamFlags), 0, func(r *capture.Config) {
+		r.Window, r.NewEpoch = window, uint32(c.NewEpoch)
+	})
+	if err != nil {
 		listener.Close()
-		return err
+		return c.stopped(i, err)
 	}
 	h.publish(c.kafkaFlags.config("run"), c.Prefix)
 	h.runProcess(c.kafkaFlags, c.ViewSchema, 0)
 	h.runUI(c.kafkaFlags, c.uiFlags, listener)
 	h.log.Info("dashboard", "url", "http://"+listener.Addr().String())
-	return h.wait()
+	return c.stopped(i, h.wait())
 }

@@ -36,7 +36,7 @@ func (o *order) peek(ctx context.Context) (*envelope.TransactionRecord, error) {
 			o.found.Find(Finding{Kind: Altered, Topic: o.topic, Offset: r.Offset, Text: err.Error()})
 			continue
 		}
-		if len(record.Entries) > 0 {
+		if len(record.Entries) > 0 || record.Gap != nil {
 			o.head = record
 		}
 	}
@@ -47,15 +47,16 @@ func (o *order) peek(ctx context.Context) (*envelope.TransactionRecord, error) {
 // transaction covers the whole of its record; one that does not is reported with the checkpoints.
 func (o *order) next(ctx context.Context, j *judge) (*envelope.TransactionRecord, bool, error) {
 	r, err := o.peek(ctx)
-	if err != nil || r == nil || r.Entries[0].First > j.upto {
+	if err != nil || r == nil || !j.covers(r) {
 		return nil, false, err
 	}
 	o.head = nil
+	if r.Gap != nil || r.Epoch > j.epoch {
+		return r, true, nil
+	}
 	first, last := &r.Entries[0], &r.Entries[len(r.Entries)-1]
-	if j.epoch != 0 && r.Epoch != j.epoch {
+	if r.Epoch != j.epoch {
 		o.find(Altered, first.Commit, 1, first.First, "the record says epoch %d in epoch %d", r.Epoch, j.epoch)
-	} else {
-		j.epoch = r.Epoch
 	}
 	j.upto = max(j.upto, last.Last)
 	return r, true, nil

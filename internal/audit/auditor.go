@@ -24,6 +24,7 @@ type Auditor struct {
 	known  map[string]bool // topics with partitions
 	hung   map[place]int64 // partitions reported as hanging: their last stable offset
 	above  uint64          // a seq that was read before its checkpoint; 0 for none
+	of     uint32          // its epoch
 	alone  uint64          // one of those that was reported to have none
 	saved  *producer.Checkpoint
 	broken bool // an error left the judge half way
@@ -35,7 +36,7 @@ func NewAuditor(c StreamConfig) *Auditor {
 		c.OpenLimit = defaultOpenLimit
 	}
 	a := &Auditor{config: c, topics: envelope.Topics(c.Prefix), known: map[string]bool{}, hung: map[place]int64{}}
-	a.report = StreamReport{Verdict: Verdict{Counts: map[Kind]uint64{}, Findings: []Finding{}}, Prefix: c.Prefix, progress: c.Progress}
+	a.report = StreamReport{Verdict: Verdict{Counts: map[Kind]uint64{}, Findings: []Finding{}}, Prefix: c.Prefix, Gaps: []envelope.Gap{}, progress: c.Progress}
 	a.judge = newJudge(&a.report, a.topics, a.learn)
 	return a
 }
@@ -43,7 +44,7 @@ func NewAuditor(c StreamConfig) *Auditor {
 // Report returns what was found so far.
 func (a *Auditor) Report() *StreamReport {
 	r := a.report
-	r.Counts, r.Findings = maps.Clone(r.Counts), slices.Clone(r.Findings)
+	r.Counts, r.Findings, r.Gaps = maps.Clone(r.Counts), slices.Clone(r.Findings), slices.Clone(r.Gaps)
 	r.Epoch, r.Topics, r.Partitions = a.judge.epoch, len(a.known), len(a.judge.partitions)
 	return &r
 }
@@ -68,7 +69,7 @@ func (a *Auditor) round(ctx context.Context) error {
 		return err
 	}
 	a.saved = saved.Position
-	if a.above > a.saved.Seq && a.above != a.alone {
+	if a.of == a.saved.Epoch && a.above > a.saved.Seq && a.above != a.alone {
 		a.alone = a.above
 		a.report.Find(Finding{Kind: Misplaced, Seq: a.above, Topic: a.topics.Checkpoint(), Offset: -1, Key: keyPosition,
 			Text: fmt.Sprintf("the log goes on with seq %d above seq %d of the last checkpoint", a.above, a.saved.Seq)})
@@ -76,11 +77,11 @@ func (a *Auditor) round(ctx context.Context) error {
 	if err := a.refill(ctx, saved.Topology); err != nil {
 		return err
 	}
-	if err := a.judge.round(ctx, a.saved.Seq); err != nil {
+	if err := a.judge.round(ctx, a.saved.Epoch, a.saved.Seq); err != nil {
 		a.broken = true
 		return err
 	}
-	a.above = a.judge.beyond()
+	a.above, a.of = a.judge.beyond(), a.judge.epoch
 	return nil
 }
 
@@ -90,7 +91,8 @@ func (a *Auditor) peek(ctx context.Context) (producer.Saved, error) {
 	if _, err := a.config.Client.Partitions(a.topics.Checkpoint()); errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 		return producer.Saved{}, none
 	}
-	if _, err := a.open(ctx, place{a.topics.Checkpoint(), 0}, oldest); err != nil {
+	var err error
+	if a.judge.marks.cursor, err = a.open(ctx, place{a.topics.Checkpoint(), 0}, a.judge.marks.next); err != nil { // ahead of the last one
 		return producer.Saved{}, err
 	}
 	saved, err := producer.PeekSaved(ctx, a.config.Client, a.topics)
@@ -104,15 +106,11 @@ func (a *Auditor) peek(ctx context.Context) (producer.Saved, error) {
 // in the log before it was visible.
 func (a *Auditor) refill(ctx context.Context, t producer.Topology) error {
 	j := &a.judge
-	marks, err := a.open(ctx, place{a.topics.Checkpoint(), 0}, j.marks.next)
-	if err != nil {
-		return err
-	}
 	transactions, err := a.open(ctx, place{a.topics.Transaction(), 0}, j.announce.at)
 	if err != nil {
 		return err
 	}
-	j.marks.cursor, j.announce.cursor = marks, transactions
+	j.announce.cursor = transactions
 	j.announce.cut = transactions.Start() > 0
 	for _, p := range j.partitions {
 		if p.cursor, err = a.open(ctx, place{p.topic, p.number}, p.next); err != nil {

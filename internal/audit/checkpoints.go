@@ -61,7 +61,11 @@ func (c *checkpoints) due(ctx context.Context, j *judge) error {
 		if err != nil || head == nil {
 			return err
 		}
-		if head.Seq >= j.due && !reached(head, j) {
+		if head.Epoch < j.began { // of what retention has removed
+			c.head = nil
+			continue
+		}
+		if head.Epoch > j.epoch && head.Epoch <= j.target || head.Epoch == j.epoch && head.Seq >= j.due && !reached(head, j) {
 			return nil
 		}
 		if wrong := c.judge(head, j); len(wrong) > 0 {
@@ -110,8 +114,8 @@ func (c *checkpoints) judge(k *producer.Checkpoint, j *judge) (wrong []string) {
 	if k.AckedUpto < cdc.LSN(k.End) {
 		wrongf("its acked_upto %s is less than its end_lsn %s", k.AckedUpto, k.End)
 	}
-	if j.epoch != 0 && k.Epoch != j.epoch {
-		wrongf("it says epoch %d in epoch %d", k.Epoch, j.epoch)
+	if k.Epoch != j.epoch {
+		return append(wrong, fmt.Sprintf("it says epoch %d in epoch %d", k.Epoch, j.epoch))
 	}
 	if k.Seq+1 < j.from || j.entry.Last == 0 || c.unsure {
 		return wrong // what it stands for cannot be read any more, or is known to be incomplete

@@ -36,6 +36,15 @@ func (f *fold) table(name string) *tableFold {
 	return t
 }
 
+// renew takes note that an epoch begins: the LSNs and transactions before it must not be compared with what follows. The
+// rows stay, for a table that lost nothing in between is still what its events make of it.
+func (f *fold) renew() {
+	f.oldest = 0
+	for _, t := range f.tables {
+		t.last, t.at = 0, cdc.Position{}
+	}
+}
+
 // event takes the next event in commit order. What it cannot take makes the table one that cannot be judged.
 func (f *fold) event(e *event) {
 	s := &e.payload.Source

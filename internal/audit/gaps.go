@@ -79,7 +79,7 @@ func (j *judge) settle() {
 		j.tell(&j.gaps[i])
 	}
 	for _, p := range j.partitions {
-		if p.head == nil {
+		if p.head == nil && p.ahead == nil {
 			p.lostTombstone()
 		}
 	}

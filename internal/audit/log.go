@@ -22,6 +22,7 @@ type cursor interface {
 type event struct {
 	from     *partition
 	offset   int64
+	epoch    uint32
 	seq      uint64
 	position cdc.Position
 	key      []byte // nil: none
@@ -50,11 +51,14 @@ type partition struct {
 	cursor  cursor // nil at the end of what there is
 	next    int64  // the offset to go on from
 	head    *event // nil at the end
+	ahead   *event // the next one is of an epoch that is not judged yet: nothing is read on before it is
 	last    uint64 // the seq of the last event read
 	deleted *event // the delete whose tombstone must be the next record
 	begun   bool   // a record has been read
 
 	upto       *uint64 // what the round ends at
+	epoch      *uint32 // the one that is judged
+	began      *uint32 // the one that judging began with
 	found      *Verdict
 	tombstones *uint64 // counts those that stand where they should
 }
@@ -64,7 +68,10 @@ func (p *partition) advance(ctx context.Context) error {
 	if p.head != nil {
 		p.last, p.head = max(p.last, p.head.seq), nil
 	}
-	for p.cursor != nil && p.head == nil {
+	if p.ahead != nil && p.ahead.epoch <= *p.epoch {
+		p.head, p.ahead = p.ahead, nil
+	}
+	for p.cursor != nil && p.head == nil && p.ahead == nil {
 		r, more, err := p.cursor.Next(ctx)
 		if err != nil {
 			return err
@@ -78,20 +85,41 @@ func (p *partition) advance(ctx context.Context) error {
 			p.tombstone(&r)
 		} else {
 			p.lostTombstone()
-			p.head = p.decode(&r)
-			if p.head.payload.Op == "d" && p.head.key != nil {
-				p.deleted = p.head
-			}
+			p.take(p.decode(&r))
 		}
 		p.begun = true
 	}
 	return nil
 }
 
+// take makes an event the head, if it is of the epoch that is judged.
+func (p *partition) take(e *event) {
+	switch {
+	case e.epoch < *p.epoch && *p.epoch == *p.began: // from before the epoch that retention left a beginning of
+		return
+	case e.epoch < *p.epoch:
+		p.found.Find(e.finding(Disordered, "it is of epoch %d, and epoch %d has begun", e.epoch, *p.epoch))
+		return
+	case e.epoch > *p.epoch:
+		p.ahead = e
+	default:
+		p.head = e
+	}
+	if e.payload.Op == "d" && e.key != nil {
+		p.deleted = e
+	}
+}
+
 // decode reads an event and notes what it contradicts itself in. An unreadable seq is taken from the payload.
 func (p *partition) decode(r *kafka.Record) *event {
-	e := &event{from: p, offset: r.Offset, key: r.Key}
+	e := &event{from: p, offset: r.Offset, key: r.Key, epoch: 1}
 	var err error
+	if text := header(r, envelope.HeaderEpoch); text != nil {
+		if e.epoch, err = envelope.ParseEpoch(text); err != nil {
+			e.wrongf("%v", err)
+			e.epoch = *p.epoch
+		}
+	}
 	if e.seq, err = envelope.ParseSeq(header(r, envelope.HeaderSeq)); err != nil {
 		e.wrongf("%v", err)
 	}
@@ -141,6 +169,7 @@ func (p *partition) tombstone(r *kafka.Record) {
 	p.deleted = nil
 	f := Finding{Position: position, Seq: seq, Topic: p.topic, Partition: p.number, Offset: r.Offset, Key: string(r.Key)}
 	switch {
+	case d == nil && epochOf(r) < *p.epoch && *p.epoch == *p.began: // its delete was passed over
 	case d == nil && p.cut && !p.begun: // its delete went with retention
 	case d != nil && bytes.Equal(d.key, r.Key) && d.seq == seq && d.position == position:
 		*p.tombstones++
@@ -163,6 +192,14 @@ func (p *partition) lostTombstone() {
 		p.found.Find(p.deleted.finding(Missing, "the tombstone of this delete is not directly behind it"))
 		p.deleted = nil
 	}
+}
+
+// epochOf is the epoch that a record says it is of.
+func epochOf(r *kafka.Record) uint32 {
+	if epoch, err := envelope.ParseEpoch(header(r, envelope.HeaderEpoch)); err == nil {
+		return epoch
+	}
+	return 1
 }
 
 func header(r *kafka.Record, name string) []byte {

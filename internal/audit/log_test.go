@@ -79,7 +79,7 @@ func (s *story) tx(events ...[]doing) { s.write(part{events: slices.Concat(event
 
 // write writes a Kafka transaction.
 func (s *story) write(parts ...part) {
-	record := envelope.TransactionRecord{Version: 1, Epoch: 1}
+	record := envelope.TransactionRecord{Version: 1, Epoch: s.saved.Epoch}
 	touched := map[string]map[int32]uint64{}
 	for _, p := range parts {
 		e := s.begin()
@@ -138,7 +138,7 @@ func (s *story) event(e *envelope.TransactionEntry, d doing) (topic string, part
 	s.index++
 	row, key := json.RawMessage(fmt.Sprintf(`{"id":%d,"v":"v%d"}`, d.id, s.seq)), fmt.Appendf(nil, `{"id":%d}`, d.id)
 	v := envelope.Event{Op: d.op, Before: []byte("null"), After: row, TsUS: 1,
-		Source: envelope.Source{Schema: "public", Table: d.table, TxID: e.XID, TsUS: e.TimeUS, Commit: uint64(e.Commit), Seq: s.seq, Epoch: 1}}
+		Source: envelope.Source{Schema: "public", Table: d.table, TxID: e.XID, TsUS: e.TimeUS, Commit: uint64(e.Commit), Seq: s.seq, Epoch: s.saved.Epoch}}
 	topic, partition = "s.public."+d.table, int32(d.id%testPartitions)
 	switch d.op {
 	case "d":
@@ -153,12 +153,30 @@ func (s *story) event(e *envelope.TransactionEntry, d doing) (topic string, part
 	r := kafka.Record{Key: key, Value: value, Headers: []*sarama.RecordHeader{
 		{Key: []byte(envelope.HeaderSeq), Value: strconv.AppendUint(nil, s.seq, 10)},
 		{Key: []byte(envelope.HeaderPosition), Value: []byte(cdc.Position{Commit: e.Commit, Index: s.index}.String())}}}
+	if s.saved.Epoch > 1 {
+		r.Headers = append(r.Headers, &sarama.RecordHeader{Key: []byte(envelope.HeaderEpoch), Value: strconv.AppendUint(nil, uint64(s.saved.Epoch), 10)})
+	}
 	s.append(place{topic, partition}, r)
 	if d.op == "d" {
 		r.Value = nil
 		s.append(place{topic, partition}, r)
 	}
 	return topic, partition
+}
+
+// lose ends the epoch, and begins the next one at an lsn.
+func (s *story) lose(lsn cdc.LSN, adjust func(*envelope.Gap)) {
+	gap := s.saved.Certificate("s", &cdc.Refusal{Name: "slot_missing"})
+	adjust(gap)
+	was := s.saved
+	s.saved = producer.Checkpoint{Version: 1, Epoch: was.Epoch + 1, State: producer.Creating, Gap: gap}
+	s.seq, s.index, s.lsn, s.open = 0, 0, lsn, nil
+	s.checkpoint(nil)
+	gap.To, gap.SourceNow = &envelope.GapTo{LSN: cdc.EndLSN(lsn)}, &envelope.Origin{}
+	record := envelope.TransactionRecord{Version: 1, Epoch: s.saved.Epoch, Gap: gap}
+	s.append(place{"s.transaction", 0}, kafka.Record{Value: record.Append(nil)})
+	s.saved.State, s.saved.End, s.saved.AckedUpto, s.saved.Gap = producer.Streaming, cdc.EndLSN(lsn), lsn, nil
+	s.checkpoint(nil)
 }
 
 func (s *story) checkpoint(touched map[string]map[int32]uint64) {
@@ -234,7 +252,7 @@ func (a *audited) on(upto uint64) *StreamReport {
 	for _, p := range a.judge.partitions {
 		p.cursor = a.from(place{p.topic, p.number}, p.next)
 	}
-	if err := a.judge.round(context.Background(), upto); err != nil {
+	if err := a.judge.round(context.Background(), a.saved.Epoch, upto); err != nil {
 		a.t.Fatal(err)
 	}
 	return &a.report

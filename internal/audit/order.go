@@ -20,11 +20,15 @@ type judge struct {
 	heads      heads
 	visit      func(*event) error // nil, or sees every event
 	learn      func(ctx context.Context, topics []string) error
+	renew      func() // nil, or is told that an epoch begins
 
-	epoch uint32
-	from  uint64 // the first seq to judge
-	due   uint64 // the next seq
-	upto  uint64 // of this round
+	began  uint32 // the epoch that judging began with; 0: it has not
+	epoch  uint32
+	target uint32 // the epoch of the round's checkpoint
+	end    uint64 // and its seq
+	from   uint64 // the first seq to judge
+	due    uint64 // the next seq
+	upto   uint64 // of this round
 
 	entry envelope.TransactionEntry // the last one
 	open  bool                      // it did not end its transaction
@@ -58,23 +62,14 @@ func newJudge(r *StreamReport, topics envelope.Topics, learn func(context.Contex
 // newPartition returns a partition of the judge that has read nothing.
 func (j *judge) newPartition(at place, cut bool, c cursor) *partition {
 	return &partition{prefix: j.topics, topic: at.topic, number: at.partition, cut: cut, cursor: c, next: oldest,
-		upto: &j.upto, found: &j.report.Verdict, tombstones: &j.report.Tombstones}
+		upto: &j.upto, epoch: &j.epoch, began: &j.began, found: &j.report.Verdict, tombstones: &j.report.Tombstones}
 }
 
-// round judges what the cursors hold, up to a seq that a checkpoint has told.
-func (j *judge) round(ctx context.Context, upto uint64) error {
-	j.upto = upto
-	for _, p := range j.partitions {
-		if err := j.refill(ctx, p); err != nil {
-			return err
-		}
-	}
-	if j.due == 0 {
-		if _, err := j.announce.peek(ctx); err != nil {
-			return err
-		}
-		j.from = j.cutAt() + 1
-		j.due, j.report.From = j.from, j.from
+// round judges what the cursors hold, up to a seq of an epoch that a checkpoint has told. All of earlier epochs is final.
+func (j *judge) round(ctx context.Context, epoch uint32, upto uint64) error {
+	j.target, j.end = epoch, upto
+	if err := j.begin(ctx); err != nil {
+		return err
 	}
 	if err := j.marks.due(ctx, j); err != nil {
 		return err
@@ -87,11 +82,19 @@ func (j *judge) round(ctx context.Context, upto uint64) error {
 		if !more {
 			break
 		}
+		if r.Epoch > j.epoch {
+			if err := j.turn(ctx, r); err != nil {
+				return err
+			}
+		}
+		if r.Gap != nil {
+			continue
+		}
 		if err := j.transaction(ctx, r); err != nil {
 			return err
 		}
 	}
-	if j.due <= j.upto {
+	if j.epoch == j.target && j.due <= j.upto {
 		if err := j.unannounced(ctx, j.upto, nil); err != nil {
 			return err
 		}
@@ -249,7 +252,7 @@ func (j *judge) compare(e *event) {
 	if want := j.at(e.seq); e.position != want {
 		e.wrongf("its position says %s and its seq makes it %s", e.position, want)
 	}
-	if j.epoch != 0 && e.payload.Source.Epoch != j.epoch {
+	if e.payload.Source.Epoch != j.epoch {
 		e.wrongf("its payload says epoch %d in epoch %d", e.payload.Source.Epoch, j.epoch)
 	}
 	if e.payload.Op == string(rune(cdc.Read)) {
@@ -321,7 +324,7 @@ func (j *judge) beyond() uint64 {
 	if len(j.heads) > 0 {
 		least = j.heads[0].head.seq
 	}
-	if r := j.announce.head; r != nil && (least == 0 || r.Entries[0].First < least) {
+	if r := j.announce.head; r != nil && r.Epoch == j.epoch && (least == 0 || r.Entries[0].First < least) {
 		least = r.Entries[0].First
 	}
 	return least
@@ -330,7 +333,7 @@ func (j *judge) beyond() uint64 {
 // cutAt is the greatest seq of which retention may have removed a part.
 func (j *judge) cutAt() uint64 {
 	var cut uint64
-	if r := j.announce.head; r != nil && j.announce.cut {
+	if r := j.announce.head; r != nil && j.announce.cut && r.Gap == nil {
 		cut = r.Entries[0].First - 1
 	}
 	for _, p := range j.partitions {

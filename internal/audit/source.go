@@ -66,7 +66,7 @@ type sourceAudit struct {
 }
 
 // Source decodes the source's WAL again and compares it with the stream: transaction by transaction, event by event, up to
-// the checkpoint as it is now. The WAL's side is not the stream's code. Tombstones and seqs are the business of Stream.
+// the checkpoint as it is now. The WAL's side is not the stream's code. Of a stream with several epochs it is the last one that the WAL can tell of. Tombstones and seqs are the business of Stream.
 func Source(ctx context.Context, c SourceConfig) (*SourceReport, error) {
 	began := time.Now()
 	topics := envelope.Topics(c.Prefix)
@@ -85,14 +85,14 @@ func Source(ctx context.Context, c SourceConfig) (*SourceReport, error) {
 	defer wal.close()
 
 	a := &sourceAudit{topics: topics, report: &SourceReport{Slot: wal.copied, From: cdc.CommitLSN(wal.start), To: wal.upto}}
-	if err := a.run(ctx, c, wal, saved.Topology); err != nil {
+	if err := a.run(ctx, c, wal, saved.Topology, saved.Position.Epoch); err != nil {
 		return nil, fmt.Errorf("audit of the source: %w", err)
 	}
 	a.report.Took = time.Since(began)
 	return a.report, nil
 }
 
-func (a *sourceAudit) run(ctx context.Context, c SourceConfig, wal *walReader, topology producer.Topology) error {
+func (a *sourceAudit) run(ctx context.Context, c SourceConfig, wal *walReader, topology producer.Topology, epoch uint32) error {
 	if wal.upto < a.report.From {
 		return nil // all that the stream holds is older than what the slot keeps
 	}
@@ -102,10 +102,10 @@ func (a *sourceAudit) run(ctx context.Context, c SourceConfig, wal *walReader, t
 		keys[place.Schema+"."+place.Table] = place.Key
 	}
 	var err error
-	if a.order, err = openEntryLog(c.Client, a.topics.Transaction(), a.report.From, wal.upto, &a.report.Verdict); err != nil {
+	if a.order, err = openEntryLog(c.Client, a.topics.Transaction(), epoch, a.report.From, wal.upto, &a.report.Verdict); err != nil {
 		return err
 	}
-	if a.log, err = openEventLog(ctx, c.Client, append(topics, a.topics.Truncate()), a.report.From, wal.upto, &a.report.Verdict); err != nil {
+	if a.log, err = openEventLog(ctx, c.Client, append(topics, a.topics.Truncate()), epoch, a.report.From, wal.upto, &a.report.Verdict); err != nil {
 		return err
 	}
 	conn, err := postgres.Connect(ctx, c.Source)

@@ -39,6 +39,7 @@ type logPartition struct {
 	topic   string
 	number  int32
 	trimmed cdc.CommitLSN // retention removed what came before it; 0: nothing
+	epoch   uint32        // of the events to read: LSNs of others must not be compared with theirs
 
 	scan   *kafka.Scan
 	client sarama.Client
@@ -57,8 +58,8 @@ type eventLog struct {
 	all        []*logPartition
 }
 
-// openEventLog opens the partitions of topics. What is committed on them up to now will be read.
-func openEventLog(ctx context.Context, client sarama.Client, topics []string, from, upto cdc.CommitLSN, found *Verdict) (*eventLog, error) {
+// openEventLog opens the partitions of topics, for the events of an epoch. What is committed on them up to now will be read.
+func openEventLog(ctx context.Context, client sarama.Client, topics []string, epoch uint32, from, upto cdc.CommitLSN, found *Verdict) (*eventLog, error) {
 	l := &eventLog{from: from, upto: upto, found: found}
 	for _, topic := range topics {
 		numbers, err := client.Partitions(topic)
@@ -66,7 +67,7 @@ func openEventLog(ctx context.Context, client sarama.Client, topics []string, fr
 			return nil, fmt.Errorf("read topic %s: %w", topic, err)
 		}
 		for _, n := range numbers {
-			p := &logPartition{topic: topic, number: n, client: client}
+			p := &logPartition{topic: topic, number: n, epoch: epoch, client: client}
 			if p.scan, err = kafka.OpenScan(client, topic, n, sarama.OffsetOldest); err != nil {
 				return nil, err
 			}
@@ -123,6 +124,12 @@ func (l *eventLog) fill(ctx context.Context, p *logPartition) error {
 		if !more {
 			p.ended = true
 			return nil
+		}
+		if of := epochOf(&r); of != p.epoch {
+			if p.trimmed == math.MaxUint64 && of < p.epoch {
+				p.trimmed = 0 // of what was removed nothing was of this epoch
+			}
+			continue
 		}
 		e := &logged{from: p, record: r}
 		e.position, err = cdc.ParsePosition(string(header(&r, envelope.HeaderPosition)))

@@ -157,6 +157,7 @@ type entryLog struct {
 	upto    cdc.CommitLSN
 	found   *Verdict
 	trimmed cdc.CommitLSN // retention removed what came before it; 0: nothing
+	epoch   uint32        // of the records to read
 
 	offset  int64 // of the record in hand
 	entries []envelope.TransactionEntry
@@ -171,12 +172,12 @@ type told struct {
 	offset int64
 }
 
-func openEntryLog(client sarama.Client, topic string, from, upto cdc.CommitLSN, found *Verdict) (*entryLog, error) {
+func openEntryLog(client sarama.Client, topic string, epoch uint32, from, upto cdc.CommitLSN, found *Verdict) (*entryLog, error) {
 	scan, err := kafka.OpenScan(client, topic, 0, sarama.OffsetOldest)
 	if err != nil {
 		return nil, err
 	}
-	o := &entryLog{log: logPartition{topic: topic, client: client, scan: scan, target: scan.HighWater()}, from: from, upto: upto, found: found}
+	o := &entryLog{log: logPartition{topic: topic, client: client, scan: scan, target: scan.HighWater()}, epoch: epoch, from: from, upto: upto, found: found}
 	if scan.Start() > 0 {
 		o.trimmed = math.MaxUint64 // until its first record is seen
 	}
@@ -224,6 +225,12 @@ func (o *entryLog) entry(ctx context.Context) (*envelope.TransactionEntry, error
 		record, err := envelope.ParseTransaction(r.Value)
 		if err != nil {
 			o.found.Find(Finding{Kind: Altered, Topic: o.log.topic, Offset: r.Offset, Text: err.Error()})
+			continue
+		}
+		if record.Epoch != o.epoch {
+			if o.trimmed == math.MaxUint64 && record.Epoch < o.epoch {
+				o.trimmed = 0
+			}
 			continue
 		}
 		o.entries = record.Entries

@@ -32,9 +32,12 @@ type StreamReport struct {
 	Verdict
 
 	Prefix string `json:"prefix"`
-	Epoch  uint32 `json:"epoch"`
-	From   uint64 `json:"from_seq"` // the first seq judged; above 1 if retention removed what stood before
-	To     uint64 `json:"to_seq"`   // the last one: that of a checkpoint. Below From if there was nothing to judge
+
+	// Epoch is the last one. What follows, up to the last positions, is of it; the counts are of all that were judged.
+	Epoch uint32         `json:"epoch"`
+	Gaps  []envelope.Gap `json:"gaps"`     // certified losses, each at the beginning of an epoch; the first 100
+	From  uint64         `json:"from_seq"` // the first seq judged; above 1 if retention removed what stood before
+	To    uint64         `json:"to_seq"`   // the last one: that of a checkpoint. Below From if there was nothing to judge
 
 	First      cdc.Position  `json:"first_position"` // of the events judged
 	Last       cdc.Position  `json:"last_position"`
@@ -54,7 +57,7 @@ type StreamReport struct {
 
 // event counts an event that was judged.
 func (r *StreamReport) event(e *event) {
-	if r.Events == 0 {
+	if r.First == (cdc.Position{}) {
 		r.First = e.position
 	}
 	if r.Last.Compare(e.position) < 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/cdc/postgres"
 	"github.com/livedb/livedb/internal/failpoint"
@@ -31,6 +32,10 @@ type Config struct {
 	Partitions int32 // of each table's topic; fixed for the stream's life
 	Limits     producer.Limits
 	Version    string // of LiveDB, for the events
+
+	// NewEpoch orders that a stream which has lost changes goes on in an epoch of this number, or in the next one. It is an
+	// order for one start: once the process has committed anything, it counts no more. 0: a loss ends the role.
+	NewEpoch uint32
 
 	// RetentionBytes bounds each partition of the topics that hold events and their order; 0 leaves it to the broker.
 	RetentionBytes int64
@@ -74,7 +79,10 @@ func Run(ctx context.Context, c Config) error {
 	}
 	for first := true; ; first = false {
 		before, began := r.progress.Commits.Load(), time.Now()
-		err := Preflight(ctx, c)
+		if before > 0 {
+			r.NewEpoch = 0
+		}
+		err := preflight(ctx, r.Config, &evidence{})
 		if err == nil {
 			err = failpoint.Hit(failpoint.Preflighted)
 		}
@@ -89,8 +97,12 @@ func Run(ctx context.Context, c Config) error {
 		if ctx.Err() != nil || errors.Is(err, errDrained) {
 			return nil
 		}
+		if !hopeless && r.takeUp(err) {
+			continue
+		}
 		v := judge(err, !r.served.IsZero())
 		if hopeless || v.permanent || r.exhausted(r.progress.Commits.Load() != before) {
+			err = certified(ctx, c, err)
 			c.Status.Set(status.Error, err.Error())
 			return err
 		}
@@ -123,8 +135,9 @@ type role struct {
 	served   time.Time     // when the source last began to stream to us; zero: never
 	silence  time.Duration // that a session allows the source; 0 is the default
 	began    time.Time
-	tries    int       // of a drain, in a row without progress
-	recovery *Recovery // of a session that recovers; nil in one that streams
+	tries    int          // of a drain, in a row without progress
+	recovery *Recovery    // of a session that recovers; nil in one that streams
+	lost     *cdc.Refusal // why the next session is to begin a new epoch, if a session before it found out
 }
 
 func (r *role) report() {

@@ -19,8 +19,9 @@ type evidence struct {
 	server   *postgres.Server // with the slot
 	saved    producer.Saved
 	identity postgres.Identity
-	recovers bool  // the slot may be ahead of the checkpoint
-	left     int32 // the timeline of the checkpoint, if the source was promoted since; else 0
+	recovers bool         // the slot may be ahead of the checkpoint
+	left     int32        // the timeline of the checkpoint, if the source was promoted since; else 0
+	lost     *cdc.Refusal // why a new epoch begins here; nil: none does
 }
 
 // source is what a checkpoint written now would say of the source.
@@ -32,16 +33,53 @@ func (e *evidence) source(c postgres.Config) producer.Source {
 // examine refuses to start where a promise would break. It changes nothing.
 func examine(ctx context.Context, c Config, client sarama.Client, e *evidence) error {
 	at := e.saved.Position
-	switch {
-	case at == nil:
+	if at == nil {
 		return examineNew(ctx, c, client, e.server)
-	case at.State == producer.Creating:
-		if at.Source != e.source(c.Source) {
-			return &cdc.Refusal{Name: "stream_elsewhere", Unsafe: true,
-				Problem: fmt.Sprintf("the stream %s was being created for the slot %s of the Postgres system %s and the source is another", c.Prefix, at.Slot, at.SystemID), Remedy: "use another --prefix"}
+	}
+	if at.State == producer.Creating {
+		if err := examineCreating(&c, e); err != nil || at.Gap == nil {
+			return err
 		}
+		return examineTopics(ctx, client, e)
+	}
+	if e.lost != nil && !c.ordered(at.Epoch) {
+		return e.lost
+	}
+	if err := e.lift(&c, examineSource(&c, e)); err != nil {
+		return err
+	}
+	if err := examineTopics(ctx, client, e); err != nil {
+		return err
+	}
+	if e.lost == nil {
+		err := e.saved.Topology.Published.CheckPublished(published(e.server.Publication), hasTable(ctx, c.Source))
+		if err := e.lift(&c, err); err != nil {
+			return err
+		}
+	}
+	if e.lost != nil {
+		return e.examineLost(&c)
+	}
+	return nil
+}
+
+// examineCreating refuses to go on with a creation that was begun for another source. One that begins a new epoch may be
+// ordered to.
+func examineCreating(c *Config, e *evidence) error {
+	at := e.saved.Position
+	if at.Source == e.source(c.Source) {
 		return nil
 	}
+	if at.Gap != nil && c.ordered(at.Epoch-1) {
+		return e.examineLost(c)
+	}
+	return &cdc.Refusal{Name: "stream_elsewhere", Unsafe: true,
+		Problem: fmt.Sprintf("the stream %s was being created for the slot %s of the Postgres system %s and the source is another", c.Prefix, at.Slot, at.SystemID), Remedy: "use another --prefix"}
+}
+
+// examineSource refuses a source that cannot give the stream what comes next.
+func examineSource(c *Config, e *evidence) error {
+	at := e.saved.Position
 	confirmed := at.AckedUpto
 	if e.server.Slot != nil && !e.recovers {
 		confirmed = e.server.Slot.Confirmed
@@ -53,18 +91,23 @@ func examine(ctx context.Context, c Config, client sarama.Client, e *evidence) e
 		return &cdc.Refusal{Name: "slot_missing", Unsafe: true, Problem: fmt.Sprintf("the slot %s is gone, and the checkpoint is at %s", c.Source.Slot, at.End),
 			Remedy: "changes since then are lost to this stream: start a new one under another --prefix"}
 	}
+	if err := e.server.Slot.CheckWAL(); err != nil {
+		return err
+	}
 	if e.server.Publication == nil {
 		return &cdc.Refusal{Name: "publication_missing", Unsafe: true, Problem: fmt.Sprintf("the publication %s is gone", c.Source.Publication),
 			Remedy: "the slot cannot be decoded without it: drop the slot and start a new stream under another --prefix"}
 	}
+	return nil
+}
+
+// examineTopics refuses a Kafka that does not have the stream's topics as they were.
+func examineTopics(ctx context.Context, client sarama.Client, e *evidence) error {
 	found, err := kafka.LookAgain(ctx, client, e.saved.Topology.Names()...)
 	if err != nil {
 		return err
 	}
-	if err := e.saved.Topology.CheckTopics(found); err != nil {
-		return err
-	}
-	return e.saved.Topology.Published.CheckPublished(published(e.server.Publication), hasTable(ctx, c.Source))
+	return e.saved.Topology.CheckTopics(found)
 }
 
 // examineNew refuses to begin a stream where there seems to be one.

@@ -14,7 +14,9 @@ import (
 
 // Preflight looks at both sides, the checkpoint included, and changes nothing: no object is created, no producer fenced,
 // no lock taken. So whoever is wrong here, about the source or the prefix, does not disturb a healthy leader.
-func Preflight(ctx context.Context, c Config) error { return preflight(ctx, c, &evidence{}) }
+func Preflight(ctx context.Context, c Config) error {
+	return certified(ctx, c, preflight(ctx, c, &evidence{}))
+}
 
 func preflight(ctx context.Context, c Config, e *evidence) error {
 	if c.Partitions < 1 {
@@ -48,7 +50,7 @@ func preflight(ctx context.Context, c Config, e *evidence) error {
 		}
 		err = e.identify(ctx, c, conn, client)
 		conn.Close()
-		if err != nil {
+		if err := e.lift(&c, err); err != nil {
 			return err
 		}
 	}

@@ -185,10 +185,13 @@ const seeds = 8
 // seed looks up, in the topic of transactions, when what was delivered before this role began. Without it the slot would
 // stay where it is until the window's time had passed since the start, and a role that starts often would never move it.
 func (w *warden) seed(ctx context.Context, client sarama.Client) {
+	w.mu.Lock()
+	epoch := w.epoch
+	w.mu.Unlock()
 	var older []place
 	topic := w.role.topics.Transaction()
 	for k := seeds + 1; k > 0; k-- { // the oldest from before the window: there the slot may go at once
-		p, found, err := deliveredAt(ctx, client, topic, time.Now().Add(-w.window.Time*time.Duration(k)/seeds))
+		p, found, err := deliveredAt(ctx, client, topic, epoch, time.Now().Add(-w.window.Time*time.Duration(k)/seeds))
 		if err != nil {
 			w.role.Log.Debug("what was delivered before could not be looked up", "topic", topic, "error", err)
 			return
@@ -202,8 +205,8 @@ func (w *warden) seed(ctx context.Context, client sarama.Client) {
 	w.mu.Unlock()
 }
 
-// deliveredAt returns a commit that was delivered at about a time; false if nothing was delivered after it.
-func deliveredAt(ctx context.Context, client sarama.Client, topic string, at time.Time) (p place, found bool, err error) {
+// deliveredAt returns a commit that an epoch delivered at about a time; false if nothing was delivered after it.
+func deliveredAt(ctx context.Context, client sarama.Client, topic string, epoch uint32, at time.Time) (p place, found bool, err error) {
 	offset, err := client.GetOffset(topic, 0, at.UnixMilli())
 	if err != nil || offset < 0 {
 		return p, false, err
@@ -217,7 +220,7 @@ func deliveredAt(ctx context.Context, client sarama.Client, topic string, at tim
 		return p, false, err
 	}
 	order, err := envelope.ParseTransaction(record.Value)
-	if err != nil || len(order.Entries) == 0 {
+	if err != nil || len(order.Entries) == 0 || order.Epoch != epoch { // LSNs of two epochs may be of two histories
 		return p, false, err
 	}
 	first := &order.Entries[0]

@@ -89,7 +89,7 @@ func (r *role) session(ctx context.Context) error {
 // resume reads where the stream is and refuses to go on where a promise would break; a new stream begins here.
 func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Client, p *kafka.Producer) (producer.Checkpoint, producer.Topology, error) {
 	var none producer.Checkpoint
-	e := &evidence{recovers: r.recovery != nil}
+	e := &evidence{recovers: r.recovery != nil, lost: r.lost}
 	var err error
 	if e.server, err = postgres.Preflight(ctx, r.Source); err != nil {
 		return none, producer.Topology{}, err
@@ -97,7 +97,7 @@ func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Cl
 	if e.saved, err = producer.ReadSaved(ctx, client, p, r.topics); err != nil {
 		return none, producer.Topology{}, err
 	}
-	if err := e.identify(ctx, r.Config, conn, client); err != nil {
+	if err := e.lift(&r.Config, e.identify(ctx, r.Config, conn, client)); err != nil {
 		return none, producer.Topology{}, err
 	}
 	if err := examine(ctx, r.Config, client, e); err != nil {
@@ -108,8 +108,7 @@ func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Cl
 	}
 	at := e.saved.Position
 	if at == nil || at.State == producer.Creating {
-		from, err := r.bootstrap(ctx, conn, p, e)
-		return from, e.saved.Topology, err
+		return r.bootstrap(ctx, conn, p, e)
 	}
 	if err := e.saved.CheckTails(ctx, client, r.topics); err != nil {
 		return none, producer.Topology{}, err
@@ -117,8 +116,16 @@ func (r *role) resume(ctx context.Context, conn *postgres.Conn, client sarama.Cl
 	if err := failpoint.Hit(failpoint.Resumed); err != nil {
 		return none, producer.Topology{}, err
 	}
-	if err := r.witness(ctx, at); err != nil {
-		return none, producer.Topology{}, err
+	if e.lost == nil {
+		if err := e.lift(&r.Config, r.witness(ctx, at)); err != nil {
+			return none, producer.Topology{}, err
+		}
+	}
+	if e.lost != nil {
+		return r.bootstrap(ctx, conn, p, e)
+	}
+	if r.NewEpoch != 0 {
+		r.Log.Warn("no new epoch is needed: the stream goes on where it is", "epoch", at.Epoch, "seq", at.Seq)
 	}
 	if err := r.savePromotion(p, e); err != nil {
 		return none, producer.Topology{}, err
@@ -142,42 +149,51 @@ func (r *role) witness(ctx context.Context, at *producer.Checkpoint) error {
 	return at.CheckWitness(seen)
 }
 
-// bootstrap begins a stream. The order makes each step safe to repeat: publication, topics, a checkpoint that says
-// creating, slot, the checkpoint at the slot's consistent point.
-func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, p *kafka.Producer, e *evidence) (producer.Checkpoint, error) {
-	from := producer.Checkpoint{Version: 1, Epoch: 1, Time: time.Now().UTC(), State: producer.Creating, Source: e.source(r.Source)}
+// bootstrap begins a stream, or an epoch of it. The order makes each step safe to repeat: publication, topics, a checkpoint
+// that says creating, slot, the checkpoint at the slot's consistent point.
+func (r *role) bootstrap(ctx context.Context, conn *postgres.Conn, p *kafka.Producer, e *evidence) (producer.Checkpoint, producer.Topology, error) {
+	from, topology := producer.Checkpoint{Version: 1, Epoch: 1, Time: time.Now().UTC(), State: producer.Creating, Source: e.source(r.Source)}, e.saved.Topology
+	if from.Gap = r.gap(e); from.Gap != nil {
+		from.Epoch = from.Gap.EpochTo
+	}
 	if e.server.Publication == nil {
 		if err := postgres.CreatePublication(ctx, r.Source); err != nil {
-			return from, err
+			return from, topology, err
 		}
 	}
 	if err := failpoint.Hit(failpoint.PublishedNew); err != nil {
-		return from, err
+		return from, topology, err
 	}
 	if err := producer.WriteCheckpoint(p, r.topics, from); err != nil {
-		return from, err
+		return from, topology, err
 	}
 	if err := failpoint.Hit(failpoint.CreatingSaved); err != nil {
-		return from, err
+		return from, topology, err
 	}
-	if e.saved.Position != nil { // slots of an attempt that died on the way: nothing was delivered from them
-		if err := postgres.DropSlots(ctx, r.Source); err != nil {
-			return from, err
+	if e.saved.Position != nil { // of an epoch that has ended, or of an attempt that died on the way and delivered nothing
+		if err := postgres.DropOwnSlots(ctx, r.Source); err != nil {
+			return from, topology, err
 		}
+	}
+	if err := failpoint.Hit(failpoint.SlotsDropped); err != nil {
+		return from, topology, err
 	}
 	begin, err := conn.CreateSlot(ctx)
 	if err != nil {
-		return from, err
+		return from, topology, err
 	}
 	if err := failpoint.Hit(failpoint.SlotCreated); err != nil {
-		return from, err
+		return from, topology, err
 	}
 	from.Time, from.State, from.End, from.AckedUpto = time.Now().UTC(), producer.Streaming, begin, cdc.LSN(begin)
+	if from.Gap != nil {
+		return r.beginEpoch(p, from, topology)
+	}
 	r.Log.Info("a new stream begins", "prefix", r.Prefix, "slot", r.Source.Slot, "lsn", begin)
 	if err := producer.WriteCheckpoint(p, r.topics, from); err != nil {
-		return from, err
+		return from, topology, err
 	}
-	return from, failpoint.Hit(failpoint.Bootstrapped)
+	return from, topology, failpoint.Hit(failpoint.Bootstrapped)
 }
 
 // stream runs until the context ends or something fails. Stopping is: no more reading; the last commit, with a limit;

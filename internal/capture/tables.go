@@ -267,6 +267,9 @@ func (t *tables) look(ctx context.Context, given *producer.Published) error {
 		return &cdc.Refusal{Name: "slot_missing", Unsafe: true, Problem: fmt.Sprintf("the slot %s was dropped while it was streaming", name),
 			Remedy: "changes may be lost to this stream: start a new one under another --prefix"}
 	}
+	if err := slot.CheckWAL(); err != nil {
+		return err
+	}
 	publication, err := t.monitor.Publication(ctx)
 	if err != nil {
 		return err

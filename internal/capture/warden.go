@@ -33,7 +33,8 @@ type warden struct {
 	meter   meter
 	places  places
 	spilled map[string][2]int64
-	leads   bool // this role was the last to have the lead, as far as it knows
+	epoch   uint32 // of the places
+	leads   bool   // this role was the last to have the lead, as far as it knows
 	streams bool
 
 	settled cdc.LSN // where the slot was moved to once more
@@ -178,6 +179,7 @@ func (w *warden) begin(from producer.Checkpoint) {
 	w.role.progress.Acked.Store(uint64(from.AckedUpto))
 	w.mu.Lock()
 	w.places.begin(from.CommitTime, from.Commit)
+	w.epoch = from.Epoch
 	w.streams = true
 	w.mu.Unlock()
 	w.wake()

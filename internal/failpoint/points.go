@@ -27,9 +27,11 @@ const (
 	Witnessed     Point = "cdc.witnessed"
 	PublishedNew  Point = "cdc.bootstrap-published"
 	CreatingSaved Point = "cdc.bootstrap-creating"
+	SlotsDropped  Point = "cdc.bootstrap-dropped"
 	SlotCreated   Point = "cdc.bootstrap-slot"
 	Bootstrapped  Point = "cdc.bootstrapped"
-	Started       Point = "cdc.started" // START_REPLICATION was accepted
+	EpochBegun    Point = "cdc.epoch-begun" // likewise, of an epoch after the first
+	Started       Point = "cdc.started"     // START_REPLICATION was accepted
 
 	// Of the run of cdc.
 	AfterBegin      Point = "cdc.after-begin"
@@ -55,7 +57,7 @@ const (
 
 // CDC and Process list the points of each role.
 var (
-	CDC = []Point{Preflighted, Dialled, Leading, Fenced, Resumed, Witnessed, PublishedNew, CreatingSaved, SlotCreated, Bootstrapped, Started,
+	CDC = []Point{Preflighted, Dialled, Leading, Fenced, Resumed, Witnessed, PublishedNew, CreatingSaved, SlotsDropped, SlotCreated, Bootstrapped, EpochBegun, Started,
 		AfterBegin, MidTransaction, AfterCommit, TopologyWritten, KafkaBegun, EventsSent, BeforeCommit, Committed, PartCommitted,
 		BeforeStatus, AfterStatus, Heartbeat}
 	Process = []Point{ViewFenced, ViewRestored, ViewKafkaBegun, ViewBeforeCommit, ViewCommitted}

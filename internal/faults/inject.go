@@ -44,7 +44,7 @@ func (r *round) inject(ctx context.Context, kind Kind) error {
 
 // cdcPoints are those of a stream that exists. The steps around a commit come twice as often as the others.
 var cdcPoints = slices.Concat(slices.DeleteFunc(slices.Clone(failpoint.CDC), func(p failpoint.Point) bool {
-	return slices.Contains(bootstrapPoints, p)
+	return slices.Contains(bootstrapPoints, p) || p == failpoint.EpochBegun // no round loses its slot
 }), []failpoint.Point{failpoint.KafkaBegun, failpoint.EventsSent, failpoint.BeforeCommit, failpoint.Committed})
 
 // killAtPoint has a role start anew with a failpoint set and waits until it is dead, by the failpoint or, if that takes too

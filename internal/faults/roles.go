@@ -59,7 +59,7 @@ func (r *round) newCDC(points string) (*keeper, error) {
 }
 
 // bootstrapPoints are hit once in a stream's life.
-var bootstrapPoints = []failpoint.Point{failpoint.PublishedNew, failpoint.CreatingSaved, failpoint.SlotCreated, failpoint.Bootstrapped}
+var bootstrapPoints = []failpoint.Point{failpoint.PublishedNew, failpoint.CreatingSaved, failpoint.SlotsDropped, failpoint.SlotCreated, failpoint.Bootstrapped}
 
 // beginStream starts cdc, in half of the rounds with a kill while it makes the stream, and copies the new slot before
 // anything is written: what the copy retains is the truth that the audit reads.

@@ -87,6 +87,7 @@ type CDC struct {
 	SchemaChanges  *prometheus.CounterVec // table
 	Stray          prometheus.Counter
 	HeartbeatAge   prometheus.Gauge
+	Gaps           prometheus.Counter
 
 	SlotActive, SlotLag, SlotRetained, SlotConfirmed, SlotRestart *prometheus.GaugeVec // slot
 	WALCurrent                                                    prometheus.Gauge
@@ -134,6 +135,7 @@ func NewCDC(r prometheus.Registerer) *CDC {
 		UnchangedTOAST: counters("livedb_cdc_unchanged_toast_values_total", "Values written as the unavailable placeholder.", "table"),
 		SchemaChanges:  counters("livedb_cdc_schema_changes_total", "New descriptions of a known table.", "table"),
 		Stray:          counter("livedb_cdc_stray_messages_total", "Stream aborts that arrived unasked; they carry no data."),
+		Gaps:           counter("livedb_cdc_gaps_total", "Epochs begun after changes were lost, each with its gap certificate."),
 		HeartbeatAge:   gauge("livedb_cdc_heartbeat_age_seconds", "Since the source was last heard."),
 
 		SlotActive:    slot("livedb_slot_active", "1 while a walsender serves the slot."),

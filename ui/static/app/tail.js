@@ -25,6 +25,9 @@ const GAPS = {
   restart: 'the stream began again with new numbers',
 };
 
+// The stream itself has lost changes: that is no event of the page's.
+const lostText = ({epoch, from_lsn, to_lsn, why}) => `Epoch ${epoch} begins here: changes from ${from_lsn} to ${to_lsn} are lost (${why})`;
+
 const goTop = signal(0);
 
 /** Shows the newest events again and goes on. */
@@ -151,7 +154,7 @@ function Gap({gap, y, index}) {
   return html`
     <div class="row row-gap" role="row" aria-rowindex=${index + 1} style=${{transform: `translateY(${y}px)`}}
       data-testid="gap" data-missed=${gap.missed} data-why=${gap.why}>
-      <span role="gridcell">${what}: ${GAPS[gap.why] || gap.why}</span>
+      <span role="gridcell">${gap.lost ? lostText(gap.lost) : `${what}: ${GAPS[gap.why] || gap.why}`}</span>
     </div>`;
 }
 
