@@ -194,8 +194,8 @@ func (b *bench) awaitCheckpoint(wanted func(*producer.Checkpoint) bool) *produce
 	return saved.Position
 }
 
-// proven holds the stream against itself, against the source's WAL and against its tables.
-func (b *bench) proven() {
+// faultless holds the stream against itself, against the source's WAL and against its tables.
+func (b *bench) faultless() {
 	b.t.Helper()
 	client, err := kafka.Connect(b.t.Context(), b.config.Kafka)
 	if err != nil {
@@ -257,7 +257,7 @@ func TestTheStreamGoesOnAfterAPromotion(t *testing.T) {
 			t.Error(err)
 		}
 		loaded <- nil
-		p.proven()
+		p.faultless()
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -372,7 +372,7 @@ func TestAPromotionThatLostNothingOfTheStreamIsFollowed(t *testing.T) {
 		if now.Timeline != acked.Timeline+1 || cdc.LSN(now.Commit) >= acked.AckedUpto {
 			t.Errorf("on timeline %d, the commit at %s; before the promotion %s was acknowledged: this tests nothing", now.Timeline, now.Commit, acked.AckedUpto)
 		}
-		p.proven()
+		p.faultless()
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
