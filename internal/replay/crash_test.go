@@ -116,24 +116,25 @@ func (r *rig) runKilled(c Config, at uint64) (killed bool) {
 }
 
 // A replay that is killed goes on where it stopped, in the middle of a large transaction too, and writes each event once.
-func TestAKilledReplayGoesOnExactlyOnce(t *testing.T) {
+func TestLongAKilledReplayGoesOnExactlyOnce(t *testing.T) {
+	long(t)
 	t.Parallel()
 	r := newRig(t, devstack.SharedPostgres(t), "CREATE TABLE a (id int PRIMARY KEY, v text)", "ALTER TABLE a REPLICA IDENTITY FULL")
 	r.config.Limits.Events = 300
 	r.start()
-	r.exec("INSERT INTO a SELECT i, 'x' FROM generate_series(1, 10000) i")
+	r.exec("INSERT INTO a SELECT i, 'x' FROM generate_series(1, 5000) i")
 	for i := range 50 {
 		r.exec(fmt.Sprintf("UPDATE a SET v = 'y', id = -id WHERE id BETWEEN %d AND %d", i*10+1, i*10+10))
 	}
-	r.exec("DELETE FROM a WHERE id > 5000")
+	r.exec("DELETE FROM a WHERE id > 2500")
 	r.delivered()
 	all := r.transactions()
 	last := all[len(all)-1].Last
 
 	c := r.replay("killed", all[0].Commit.String(), "")
-	c.Rate, c.Limits.Events = 15_000, 70
+	c.Rate, c.Limits.Events = 8000, 70
 	kills := 0
-	for at := uint64(1500); r.runKilled(c, at); at += 3500 {
+	for at := uint64(1000); r.runKilled(c, at); at += 1700 {
 		kills++
 	}
 	if kills < 3 {
@@ -151,10 +152,10 @@ func large(t *testing.T, server *devstack.Postgres) (*rig, Config) {
 	t.Helper()
 	r := newRig(t, server, "CREATE TABLE a (id int PRIMARY KEY, v text)")
 	r.start()
-	r.exec("INSERT INTO a SELECT i, 'x' FROM generate_series(1, 30000) i")
+	r.exec("INSERT INTO a SELECT i, 'x' FROM generate_series(1, 15000) i")
 	r.delivered()
 	c := r.replay("large", r.transactions()[0].Commit.String(), "")
-	c.Rate, c.Limits.Events = 10_000, 100
+	c.Rate, c.Limits.Events = 5000, 100
 	return r, c
 }
 
@@ -200,16 +201,17 @@ func TestTheEndOfTheWalsenderIsSurfaced(t *testing.T) {
 	r.await("SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE temporary AND database = current_database())")
 	c.Rate = 0
 	r.run(c)
-	r.same(c.ID, 1, 30_000)
+	r.same(c.ID, 1, 15_000)
 }
 
 // The source can stop fast while it replays, though most of what it would send has not been read yet, and the replay goes
 // on when it is back. So does one whose Kafka went away.
-func TestTheSourceStopsFastWhileItReplays(t *testing.T) {
+func TestLongTheSourceStopsFastWhileItReplays(t *testing.T) {
+	long(t)
 	t.Parallel()
 	server := devstack.TestPostgres(t)
 	r, c := large(t, server)
-	r.exec("INSERT INTO a SELECT i, repeat('x', 1000) FROM generate_series(100000, 130000) i") // which a walsender would have to send first
+	r.exec("INSERT INTO a SELECT i, repeat('x', 1000) FROM generate_series(100000, 115000) i") // which a walsender would have to send first
 	r.delivered()
 	var took time.Duration
 	result, err := r.interrupt(c, func() {
@@ -232,7 +234,8 @@ func TestTheSourceStopsFastWhileItReplays(t *testing.T) {
 }
 
 // Two runs of one replay at a time: the later one takes over, and the earlier one says so.
-func TestALaterRunTakesOver(t *testing.T) {
+func TestLongALaterRunTakesOver(t *testing.T) {
+	long(t)
 	t.Parallel()
 	r, c := large(t, devstack.SharedPostgres(t))
 	_, err := r.interrupt(c, func() {
@@ -242,5 +245,5 @@ func TestALaterRunTakesOver(t *testing.T) {
 	if !errors.Is(err, errAnother) {
 		t.Errorf("the earlier one ended with %v", err)
 	}
-	r.same(c.ID, 1, 30_000)
+	r.same(c.ID, 1, 15_000)
 }

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"os"
 	"testing"
 
 	"github.com/livedb/livedb/internal/devstack"
@@ -10,9 +9,7 @@ import (
 // A replay holds some batches, however large a transaction is: what it needs for one of half a million rows, some 400 MB of
 // events, is about what it needs for one of few.
 func TestLongAHugeTransactionIsNeverHeld(t *testing.T) {
-	if os.Getenv("LIVEDB_REQUIRE_LONG") == "" {
-		t.Skip("it takes half a minute: set LIVEDB_REQUIRE_LONG=1, and LIVEDB_HUGE to how many rows")
-	}
+	long(t)
 	rows := setting(t, "LIVEDB_HUGE", 500_000)
 	r := newRig(t, devstack.TestPostgres(t, map[string]string{"max_wal_size": "4GB"}), "CREATE TABLE a (id int PRIMARY KEY, note text)")
 	r.start()

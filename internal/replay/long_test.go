@@ -47,13 +47,19 @@ func setting(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
+// long skips a test that takes longer than those of every day may.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("LIVEDB_REQUIRE_LONG") == "" {
+		t.Skip("set LIVEDB_REQUIRE_LONG=1 for the tests that take long; LIVEDB_REPLAYS is how many replays run under load, LIVEDB_HUGE the rows of a huge transaction")
+	}
+}
+
 // Replays of random ranges under load: their records are the stream's own, the stream's latency while one runs is at most
 // twice what it is otherwise, and the stream proves right afterwards.
 func TestLongReplaysUnderLoad(t *testing.T) {
-	if os.Getenv("LIVEDB_REQUIRE_LONG") == "" {
-		t.Skip("it takes more than a minute: set LIVEDB_REQUIRE_LONG=1, and LIVEDB_REPLAYS to how many replays")
-	}
-	replays := setting(t, "LIVEDB_REPLAYS", 6)
+	long(t)
+	replays := setting(t, "LIVEDB_REPLAYS", 4)
 	seed := uint64(setting(t, "LIVEDB_SEED", int(time.Now().UnixNano())))
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, 1))

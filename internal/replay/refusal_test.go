@@ -223,10 +223,10 @@ func TestAStoppedReplayGoesOnWithItsID(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, devstack.SharedPostgres(t), "CREATE TABLE a (id int PRIMARY KEY, v text)")
 	r.start()
-	r.exec("INSERT INTO a SELECT i, 'x' FROM generate_series(1, 20000) i", "UPDATE a SET v = 'y'")
+	r.exec("INSERT INTO a SELECT i, 'x' FROM generate_series(1, 10000) i", "UPDATE a SET v = 'y'")
 	r.delivered()
 	c := r.replay("slow", "oldest", "now")
-	c.Rate, c.Limits.Events = 20_000, 500
+	c.Rate, c.Limits.Events = 10_000, 500
 	var result *Result
 	for runs := 0; ; runs++ {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -236,7 +236,7 @@ func TestAStoppedReplayGoesOnWithItsID(t *testing.T) {
 			if began == 0 {
 				began = p.Done + 1
 			}
-			if p.Done >= began+5000 {
+			if p.Done >= began+2500 {
 				cancel()
 			}
 		}
@@ -255,13 +255,13 @@ func TestAStoppedReplayGoesOnWithItsID(t *testing.T) {
 		r.seen(c.ID, result.Done)
 		c.From, c.To = "", "" // it is known
 	}
-	if result.State != Finished || result.Done != 40_000 {
+	if result.State != Finished || result.Done != 20_000 {
 		t.Errorf("got %+v", result)
 	}
-	r.same("slow", 1, 40_000)
+	r.same("slow", 1, 20_000)
 
 	again := r.run(c)
-	if again.State != Finished || again.Written != 0 || again.Done != 40_000 {
+	if again.State != Finished || again.Written != 0 || again.Done != 20_000 {
 		t.Errorf("a replay that was finished: %+v", again)
 	}
 	c.From = "2m"

@@ -279,7 +279,7 @@ func (r *rig) seen(id string, events uint64) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%d events are seen, and %d were written", seen, events)
 		}
-		r.await("SELECT true") // paces the poll
+		r.await("SELECT true FROM pg_sleep(0.1)") // paces the poll
 	}
 }
 
