@@ -123,7 +123,7 @@ func TestReaderIsBoundedWithManyPartitions(t *testing.T) {
 	}
 	t.Logf("at most %d KiB waited, and %d KiB of heap were taken", most>>10, top>>10)
 	// A batch of each partition, twice for those of the fetch that is on its way.
-	if bound := queue + partitions*batch*size + partitions*batch*size/8; most > queue || top > bound {
+	if bound := queue + partitions*batch*size + partitions*batch*size/4; most > queue || top > bound {
 		t.Errorf("%d bytes waited, with a bound of %d, and %d bytes of heap were taken, with a bound of %d", most, queue, top, bound)
 	}
 }

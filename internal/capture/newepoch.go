@@ -38,7 +38,7 @@ var lifted = map[string]string{
 	"partial_transaction_shorter": "",
 	"slot_not_synced":             "",
 	"promotion_lost_commits":      "undo the lost transactions where they were acted on; ",
-	"slot_ahead_of_checkpoint":    "find out who else uses the slot; ",
+	"slot_ahead_of_checkpoint":    "if kafka lost what it had committed, livedb recover delivers it again; else find out who moved the slot; ",
 	"publication_altered":         "put the publication back as it was if nothing was written since; otherwise, ",
 	"table_left_publication":      "add the table again if nothing was written to it since; otherwise, ",
 	"system_identifier_changed":   "correct --source or --prefix if they are wrong; otherwise, ",

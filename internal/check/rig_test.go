@@ -3,6 +3,7 @@ package check_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func rigOn(t *testing.T, url string, statements ...string) *rig {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	name := conn.Config().Database
-	r := &rig{t: t, name: name, admin: conn, config: check.OwnRules(check.Config{Stream: capture.Config{
+	r := &rig{t: t, name: name, admin: conn, config: check.OwnRules(check.Config{Stream: capture.Config{Log: slog.New(slog.DiscardHandler),
 		Source: postgres.Config{URL: url, Slot: name, Publication: "livedb"},
 		Prefix: "s-" + strings.ReplaceAll(name, "_", "-"), Partitions: 3}})}
 	r.exec(statements...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -221,7 +222,9 @@ func (r *run) askStart(ctx context.Context, stream []Finding) []Finding {
 	r.report.Checks++
 	asking, cancel := context.WithTimeout(ctx, 2*r.c.limit())
 	defer cancel()
-	err := kafka.Named(capture.Preflight(asking, r.c.Stream))
+	start := r.c.Stream
+	start.Log = slog.New(slog.DiscardHandler) // what it has to say is in its error
+	err := kafka.Named(capture.Preflight(asking, start))
 	refusal := asRefusal(err)
 	if err != nil && refusal == nil {
 		r.report.Stale++

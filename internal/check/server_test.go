@@ -115,7 +115,11 @@ func losesWAL(t *testing.T, r *rig) {
 	if lost.Severity != check.Critical {
 		t.Errorf("%+v", lost)
 	}
-	if name := refusalOf(capture.Preflight(t.Context(), r.config.Stream)); name != lost.Slug {
+	server, err := postgres.Preflight(t.Context(), r.config.Stream.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := refusalOf(server.Slot.CheckWAL()); name != lost.Slug { // as the start does that has read the checkpoint
 		t.Errorf("the start refuses with %q", name)
 	}
 	r.exec("SELECT pg_drop_replication_slot('$')")
