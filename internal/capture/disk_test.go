@@ -16,7 +16,6 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/postgres"
-	"github.com/livedb/livedb/internal/audit"
 	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/faults/network"
@@ -235,17 +234,9 @@ func (d *disk) caughtUp() {
 	if err := d.stop(); err != nil {
 		d.t.Fatal(err)
 	}
-	client, err := kafka.Connect(d.t.Context(), d.config.Kafka)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer client.Close()
-	report, err := audit.Stream(d.t.Context(), audit.StreamConfig{Client: client, Prefix: d.config.Prefix})
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if !report.OK() || report.Events == 0 {
-		d.t.Errorf("audit: %d events, %v", report.Events, report.Findings)
+	report := d.audited()
+	if report.Events == 0 {
+		d.t.Error("nothing was audited")
 	}
 	d.t.Logf("audit: %d events, %d faults", report.Events, len(report.Findings))
 }

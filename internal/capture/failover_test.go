@@ -19,7 +19,6 @@ import (
 
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
-	"github.com/livedb/livedb/internal/audit"
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/faults/workload"
 	"github.com/livedb/livedb/internal/kafka"
@@ -197,29 +196,8 @@ func (b *bench) awaitCheckpoint(wanted func(*producer.Checkpoint) bool) *produce
 // faultless holds the stream against itself, against the source's WAL and against its tables.
 func (b *bench) faultless() {
 	b.t.Helper()
-	client, err := kafka.Connect(b.t.Context(), b.config.Kafka)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer client.Close()
-	state, err := audit.State(b.t.Context(), audit.StateConfig{Client: client, Prefix: b.config.Prefix, Source: b.config.Source})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	stream, err := audit.Stream(b.t.Context(), audit.StreamConfig{Client: client, Prefix: b.config.Prefix})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	source, err := audit.Source(b.t.Context(), audit.SourceConfig{Client: client, Prefix: b.config.Prefix, Source: b.config.Source})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, found := range [][]audit.Finding{state.Findings, stream.Findings, source.Findings} {
-		for _, f := range found {
-			b.t.Error(f)
-		}
-	}
-	b.t.Logf("audited: %s; %d tables", source.Range(), state.Judged())
+	state, stream, source := b.auditedState(), b.audited(), b.auditedSource()
+	b.t.Logf("audited: %d events; %s; %d tables", stream.Events, source.Range(), state.Judged())
 	if state.Judged() == 0 || source.Transactions == 0 {
 		b.t.Errorf("nothing was judged: %+v, %+v", state, source)
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/livedb/livedb/cdc/envelope"
-	"github.com/livedb/livedb/internal/audit"
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/processor"
@@ -358,18 +357,11 @@ func (b *bench) audits() {
 	if report := b.audited(); len(report.Gaps) != 1 {
 		b.t.Errorf("the audit of the stream tells of the gaps %v", report.Gaps)
 	}
-	client, err := kafka.Connect(b.t.Context(), b.config.Kafka)
-	if err != nil {
-		b.t.Fatal(err)
+	if source := b.auditedSource(); source.Events == 0 {
+		b.t.Error("the audit of the source saw no event")
 	}
-	defer client.Close()
-	source, err := audit.Source(b.t.Context(), audit.SourceConfig{Client: client, Prefix: b.config.Prefix, Source: b.config.Source})
-	if err != nil || !source.OK() || source.Events == 0 {
-		b.t.Errorf("the audit of the source: %v, %v, %d events", err, source.Findings, source.Events)
-	}
-	state, err := audit.State(b.t.Context(), audit.StateConfig{Client: client, Prefix: b.config.Prefix, Source: b.config.Source})
-	if err != nil || !state.OK() || len(state.Tables) != 1 || !strings.Contains(state.Tables[0].Reason, "changes were lost before epoch 2 began") {
-		b.t.Errorf("the audit of the state: %v, %+v", err, state)
+	if state := b.auditedState(); len(state.Tables) != 1 || !strings.Contains(state.Tables[0].Reason, "changes were lost before epoch 2 began") {
+		b.t.Errorf("the audit of the state: %+v", state)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/cdc/postgres"
-	"github.com/livedb/livedb/internal/audit"
 	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/faults/network"
@@ -210,18 +209,7 @@ func (r *rig) finish() {
 	if !maps.Equal(again.last, end) {
 		r.t.Errorf("the stream counts up to %v, the source to %v", again.last, end)
 	}
-	client, err := kafka.Connect(r.t.Context(), r.config.Kafka)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer client.Close()
-	report, err := audit.Stream(r.t.Context(), audit.StreamConfig{Client: client, Prefix: r.config.Prefix})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if !report.OK() {
-		r.t.Errorf("audit: %v", report.Findings)
-	}
+	report := r.audited()
 	r.t.Logf("%v transactions, %d events in %d kafka transactions", end, report.Events, report.KafkaTransactions)
 }
 

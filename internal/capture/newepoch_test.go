@@ -13,9 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/livedb/livedb/cdc/envelope"
-	"github.com/livedb/livedb/internal/audit"
 	"github.com/livedb/livedb/internal/capture"
-	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/processor"
 )
 
@@ -51,24 +49,6 @@ func (b *bench) renewed(r *processor.Reader) *envelope.Gap {
 		b.t.Fatalf("%v and not the beginning of an epoch (%v)", item.Kind, err)
 	}
 	return item.Gap
-}
-
-// audited audits the stream.
-func (b *bench) audited() *audit.StreamReport {
-	b.t.Helper()
-	client, err := kafka.Connect(b.t.Context(), b.config.Kafka)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer client.Close()
-	report, err := audit.Stream(b.t.Context(), audit.StreamConfig{Client: client, Prefix: b.config.Prefix})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, f := range report.Findings {
-		b.t.Errorf("audit: %s", f)
-	}
-	return report
 }
 
 // A stream whose slot is gone stops with a certificate, and nothing else happens until somebody orders a new epoch. The

@@ -20,11 +20,9 @@ import (
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	apache "github.com/livedb/livedb/compose/kafka"
-	"github.com/livedb/livedb/internal/audit"
 	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/faults/network"
-	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/metrics"
 	"github.com/livedb/livedb/producer"
 )
@@ -188,7 +186,8 @@ func recovers(t *testing.T, k *forgetful) {
 	if after := b.history(did.LastSeq + 1); len(after) != len(before)+1 {
 		t.Errorf("%d events, before %d", len(after), len(before))
 	}
-	b.proven()
+	b.audited()
+	b.auditedSource()
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -285,26 +284,4 @@ func (b *bench) interrupted() {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		b.t.Errorf("the interrupted recovery ended with %v", err)
 	}
-}
-
-// proven audits the stream, and against the source.
-func (b *bench) proven() {
-	b.t.Helper()
-	client, err := kafka.Connect(b.t.Context(), b.config.Kafka)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer client.Close()
-	stream, err := audit.Stream(b.t.Context(), audit.StreamConfig{Client: client, Prefix: b.config.Prefix})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	source, err := audit.Source(b.t.Context(), audit.SourceConfig{Client: client, Prefix: b.config.Prefix, Source: b.config.Source})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, f := range append(stream.Findings, source.Findings...) {
-		b.t.Error(f)
-	}
-	b.t.Logf("audited: seq %d to %d; %s", stream.From, stream.To, source.Range())
 }
