@@ -54,7 +54,10 @@ func (k *folderKafka) copy(from, to string) {
 
 // Kafka's data is put back to an older copy under a stream. cdc refuses and names recover; recover is killed with kill -9 in the
 // middle, goes on when it is run again, proves what it did, and cdc goes on.
-func TestRecoverSurvivesItsKill(t *testing.T) {
+func TestLongRecoverSurvivesItsKill(t *testing.T) {
+	if os.Getenv("LIVEDB_REQUIRE_LONG") == "" {
+		t.Skip("takes half a minute: set LIVEDB_REQUIRE_LONG=1")
+	}
 	p := newPlace(t)
 	k := &folderKafka{t: t, dir: t.TempDir()}
 	k.start()
@@ -63,19 +66,19 @@ func TestRecoverSurvivesItsKill(t *testing.T) {
 	p.kafka = []string{"--kafka", p.broker, "--prefix", p.prefix}
 	p.both = append(append([]string{"--slot", strings.ReplaceAll(p.prefix, "-", "_")}, p.source...), p.kafka...)
 
-	written := func(seed string) {
+	written := func(seed, length string) {
 		t.Helper()
 		cdc := start(t, append([]string{"cdc"}, p.both...)...)
 		cdc.await("streaming")
-		p.succeeds(t, "burst", append([]string{"--rate", "0", "--for", "200ms", "--seed", seed}, p.source...))
+		p.succeeds(t, "burst", append([]string{"--rate", "0", "--for", length, "--seed", seed}, p.source...))
 		p.succeeds(t, "audit", append([]string{"--only", "state"}, p.both...)) // which waits for the stream to have it all
 		if err := cdc.stop(syscall.SIGTERM, 10*time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
-	written("1")
+	written("1", "200ms")
 	k.copy("data", "saved")
-	written("2")
+	written("2", "1s")
 	k.copy("saved", "data")
 
 	code, _, stderr := livedb(t, t.Context(), append([]string{"cdc"}, p.both...)...)
@@ -99,7 +102,7 @@ func TestRecoverSurvivesItsKill(t *testing.T) {
 	if said := p.succeeds(t, "recover", p.both); !strings.HasPrefix(said, "nothing to recover: ") {
 		t.Errorf("once more: %s", said)
 	}
-	written("3")
+	written("3", "200ms")
 }
 
 // A Kafka that is not whole is no ground to go on from, where no check of a start sees it either: here a partition ends with the

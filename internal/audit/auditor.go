@@ -91,13 +91,22 @@ func (a *Auditor) peek(ctx context.Context) (producer.Saved, error) {
 	if _, err := a.config.Client.Partitions(a.topics.Checkpoint()); errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 		return producer.Saved{}, none
 	}
-	var err error
-	if a.judge.marks.cursor, err = a.open(ctx, place{a.topics.Checkpoint(), 0}, a.judge.marks.next); err != nil { // ahead of the last one
+	if _, err := a.open(ctx, place{a.topics.Checkpoint(), 0}, oldest); err != nil {
 		return producer.Saved{}, err
 	}
 	saved, err := producer.PeekSaved(ctx, a.config.Client, a.topics)
-	if err == nil && saved.Position == nil {
-		err = none
+	for err == nil {
+		if saved.Position == nil {
+			return saved, none
+		}
+		// All checkpoints up to this one must be among those that are read, and none of an epoch that begins just now.
+		if a.judge.marks.cursor, err = a.open(ctx, place{a.topics.Checkpoint(), 0}, a.judge.marks.next); err != nil {
+			break
+		}
+		before := saved
+		if saved, err = producer.PeekSaved(ctx, a.config.Client, a.topics); err == nil && saved.Position != nil && saved.Position.Epoch == before.Position.Epoch {
+			return before, nil
+		}
 	}
 	return saved, err
 }
