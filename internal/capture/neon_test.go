@@ -266,8 +266,6 @@ func TestASlotDroppedUnderTheStreamStopsIt(t *testing.T) {
 // connections are shorter still: the walsender lives on, for our statuses come, and no second one takes its place.
 func TestWALThatComesLate(t *testing.T) {
 	t.Parallel()
-	heavy.Lock()
-	defer heavy.Unlock()
 	r := newRig(t, devstack.SharedPostgres(t), func(r *rig) {
 		limits := []string{"idle_in_transaction_session_timeout", "idle_session_timeout", "statement_timeout"}
 		var since17 bool

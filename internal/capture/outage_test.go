@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +20,6 @@ const (
 	memoryLimit = 32 << 20         // for what may be kept of them: half
 )
 
-// heavy is held by a test that has much data, or counts the memory of this process, in which the embedded Kafka is too.
-var heavy sync.Mutex
-
 // outage is how long Kafka is away: some seconds, or what LIVEDB_TEST_OUTAGE says.
 func outage(t *testing.T) time.Duration {
 	given := os.Getenv("LIVEDB_TEST_OUTAGE")
@@ -39,13 +35,11 @@ func outage(t *testing.T) time.Duration {
 
 // Kafka goes away under load, with a transaction of 60 MB behind it. The source can be shut down all the same, memory does
 // not grow, and afterwards the stream has everything once.
+//
+// It counts the memory of the process, so nothing else may run in it.
 func TestAKafkaOutageUnderLoad(t *testing.T) {
-	t.Parallel()
 	for name, away := range map[string]func(*Dialer){"refusing": (*Dialer).Refuse, "silent": (*Dialer).Isolate} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			heavy.Lock()
-			defer heavy.Unlock()
 			server := devstack.TestPostgres(t, map[string]string{"max_slot_wal_keep_size": "-1"})
 			r := newRig(t, server, func(r *rig) {
 				r.exec("CREATE TABLE bulk (id int PRIMARY KEY, v text)")
