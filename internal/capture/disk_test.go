@@ -320,7 +320,7 @@ func TestLongTheGuardInAnOutageOfKafka(t *testing.T) {
 	d.caughtUp()
 }
 
-// The limit is hit: the stream stops by name, and not by a gap.
+// The limit is hit while Kafka is away: the stream stops by name, and not by a gap, once Kafka can tell where it is.
 func TestLongALostSlotIsANamedStop(t *testing.T) {
 	d := newDisk(t, scaled(t,
 		scale{keep: 256, window: capture.DefaultWindow, rate: 8, lasts: 10 * time.Minute},
@@ -329,6 +329,8 @@ func TestLongALostSlotIsANamedStop(t *testing.T) {
 	defer stop()
 	d.watch(time.Minute, func(_ time.Duration, h held) bool { return h.window > mb })
 	d.kafka.Refuse()
+	d.watch(d.lasts, func(time.Duration, held) bool { return d.slotOf("", "wal_status") == "lost" })
+	d.kafka.Heal()
 	select {
 	case <-d.ended:
 		var refusal *cdc.Refusal
