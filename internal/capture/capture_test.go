@@ -173,6 +173,16 @@ func (b *bench) awaitNoSlot() {
 	b.await("SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "' AND active)")
 }
 
+// awaitConfirmed waits until all that has been written is acknowledged. Other tests go on writing to the same server.
+func (b *bench) awaitConfirmed() {
+	b.t.Helper()
+	var now string
+	if err := b.conn.QueryRow(b.t.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&now); err != nil {
+		b.t.Fatal(err)
+	}
+	b.await("SELECT confirmed_flush_lsn >= '" + now + "' FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "'")
+}
+
 // await polls a condition in the source.
 func (b *bench) await(condition string) {
 	b.t.Helper()
@@ -240,11 +250,7 @@ func TestAnIdleStreamAcknowledgesForeignWAL(t *testing.T) {
 	b.reader()
 	b.awaitSlot()
 	b.exec("INSERT INTO elsewhere SELECT repeat('x', 1000) FROM generate_series(1, 2000)")
-	var target string
-	if err := b.conn.QueryRow(t.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&target); err != nil {
-		t.Fatal(err)
-	}
-	b.await("SELECT confirmed_flush_lsn >= '" + target + "' FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "'")
+	b.awaitConfirmed()
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

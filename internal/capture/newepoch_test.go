@@ -234,7 +234,7 @@ func TestAnOrderIsSpentOnceTheStreamGoesOn(t *testing.T) {
 	b.awaitSlot()
 	b.exec("INSERT INTO a VALUES (1)")
 	b.read(r)
-	b.await("SELECT pg_current_wal_lsn() - confirmed_flush_lsn < 1000 FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "'")
+	b.awaitConfirmed()
 	b.steal()
 	err := <-ended
 	var lost *capture.LostError

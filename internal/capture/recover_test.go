@@ -143,7 +143,7 @@ func recovers(t *testing.T, k *forgetful) {
 		b.exec(fmt.Sprintf("INSERT INTO b VALUES (%d)", i))
 	}
 	before := b.history(6 + 1000 + 3 + 50 + 1 + 1 + 20)
-	b.await("SELECT confirmed_flush_lsn > pg_current_wal_lsn() - 1000 FROM pg_replication_slots WHERE slot_name = '" + b.config.Source.Slot + "'")
+	b.awaitConfirmed()
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

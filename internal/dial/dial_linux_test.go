@@ -18,10 +18,6 @@ func TestTheKernelEndsASilentConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	raw, err := conn.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, c := range map[string]struct{ level, option, want int }{
 		"user timeout": {syscall.IPPROTO_TCP, tcpUserTimeout, 30_000},
 		"keepalive":    {syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
@@ -29,15 +25,46 @@ func TestTheKernelEndsASilentConnection(t *testing.T) {
 		"next probe":   {syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 5},
 		"probes":       {syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 4},
 	} {
-		var got int
-		var asked error
-		if err := raw.Control(func(fd uintptr) { got, asked = syscall.GetsockoptInt(int(fd), c.level, c.option) }); err != nil || asked != nil {
-			t.Fatal(err, asked)
-		}
-		if got != c.want {
+		if got := option(t, conn, c.level, c.option); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
+}
+
+// A sender on this machine must never wait for more room than a small receive buffer has.
+func TestASmallBufferHasRoomForSegments(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const receive = 32 << 10
+	conn, err := Buffered(t.Context(), "tcp", l.Addr().String(), receive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	sender, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	if got := option(t, sender, syscall.IPPROTO_TCP, syscall.TCP_MAXSEG); got > receive/segments {
+		t.Errorf("the sender makes segments of %d bytes for a buffer of %d", got, receive)
+	}
+}
+
+func option(t *testing.T, conn net.Conn, level, name int) (value int) {
+	t.Helper()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked error
+	if err := raw.Control(func(fd uintptr) { value, asked = syscall.GetsockoptInt(int(fd), level, name) }); err != nil || asked != nil {
+		t.Fatal(err, asked)
+	}
+	return value
 }
 
 // A unix socket has none of it, and is dialled all the same.
