@@ -29,7 +29,7 @@ type tab struct {
 }
 
 // patience is how long a tab waits for anything.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // newTab opens a page of a size.
 func newTab(t *testing.T, width, height int64) *tab {

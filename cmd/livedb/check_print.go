@@ -57,7 +57,11 @@ func printCheck(w io.Writer, r check.Report, probe *check.ProbeReport) error {
 	for _, what := range r.Skipped {
 		fmt.Fprintf(&b, "not checked: %s\n", what)
 	}
-	fmt.Fprintf(&b, "%d checks: %s\n", r.Checks, counts(r))
+	checks := "checks"
+	if r.Checks == 1 {
+		checks = "check"
+	}
+	fmt.Fprintf(&b, "%d %s: %s\n", r.Checks, checks, counts(r))
 	if probe != nil {
 		fmt.Fprintf(&b, "\nPROBE of %s\n\n", probe.Server)
 		for _, item := range probe.Items {

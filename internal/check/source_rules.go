@@ -216,7 +216,7 @@ func (f *facts) ownSlot(s *slot) (all []Finding) {
 	}
 	if s.lost() {
 		return append(all, found("slot_wal_lost", object, fmt.Sprintf("the slot %s has lost WAL (wal_status %s%s)", s.Name, s.WALStatus, strings.TrimRight(", "+s.Invalid, ", ")),
-			"changes are lost to this stream: drop the slot and start a new stream under another --prefix").
+			"changes are lost to this stream: to go on without them, start livedb cdc once with --new-epoch").
 			because("A larger max_slot_wal_keep_size gives a stream more time."))
 	}
 	if s.Active && s.Application != "" && s.Application != "livedb/"+s.Name {

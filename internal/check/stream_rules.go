@@ -99,7 +99,7 @@ func (f *facts) objectsAgainst(at *producer.Checkpoint) (all []Finding) {
 	c := f.c.Stream.Source
 	if f.slotsKnown && f.slot(c.Slot) == nil {
 		finding := found("slot_missing", "slot "+c.Slot, fmt.Sprintf("the slot %s is gone, and the checkpoint is at %s", c.Slot, at.End),
-			"changes since then are lost to this stream: start a new one under another --prefix")
+			"changes since then are lost to this stream: to go on without them, start livedb cdc once with --new-epoch")
 		if f.neon {
 			finding = finding.because("On Neon: the slot had become too old, the branch was restored or reset, or this is another branch.")
 		}
@@ -110,7 +110,7 @@ func (f *facts) objectsAgainst(at *producer.Checkpoint) (all []Finding) {
 	}
 	if f.publication == nil {
 		return append(all, found("publication_missing", "publication "+c.Publication, fmt.Sprintf("the publication %s is gone", c.Publication),
-			"the slot cannot be decoded without it: drop the slot and start a new stream under another --prefix"))
+			"the slot cannot be decoded without it: to go on without what is lost, start livedb cdc once with --new-epoch"))
 	}
 	was, now := f.saved.Topology.Published, capture.PublishedBy(f.publication)
 	if was.Tables == nil {
