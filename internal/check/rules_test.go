@@ -59,6 +59,7 @@ func TestRulesOfWhatNoTestServerShows(t *testing.T) {
 			f.server.WALBytes = 1000 * float64(1<<30) / 300
 		}, "safe_wal_low", "5m0s at the average of 3.4 MB a second"},
 		{"little left", func(f *facts) { own(f).Safe = 100 << 20 }, "safe_wal_low", "max_slot_wal_keep_size = '2048MB'"},
+		{"nothing left, and not lost yet", func(f *facts) { s := own(f); s.WALStatus, s.Safe = "unreserved", -1 }, "safe_wal_low", "with the next checkpoint"},
 		{"a name that Kafka does not take", func(f *facts) {
 			f.tables = []table{{Schema: "s", Name: strings.Repeat("x", 250), Identity: "f", Key: []string{"id"}, Readable: true, Owned: true, HasIdentity: true}}
 			f.c.Stream.Source.Tables = []string{"s." + f.tables[0].Name}

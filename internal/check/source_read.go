@@ -93,8 +93,11 @@ func (s *slot) confirmed() cdc.LSN {
 
 // lost is the start's own rule.
 func (s *slot) lost() bool {
-	return s.WALStatus == "lost" || s.WALStatus == "unreserved" || !s.HasRestart
+	return s.WALStatus == "lost" || !s.HasRestart
 }
+
+// unreserved reports whether Postgres may remove WAL that the slot needs at any time, and has not yet.
+func (s *slot) unreserved() bool { return s.WALStatus == "unreserved" }
 
 // readSlots lists all slots of the server. Columns that a version lacks are looked for as JSON.
 func readSlots(ctx context.Context, conn *pgx.Conn) ([]slot, error) {

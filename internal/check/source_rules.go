@@ -234,24 +234,29 @@ func (f *facts) ownSlot(s *slot) (all []Finding) {
 // safe judges how near a slot is to losing its WAL.
 func (f *facts) safe(s *slot) []Finding {
 	limit := f.server.KeepSizeMB << 20
-	if limit <= 0 || s.Safe < 0 {
+	if limit <= 0 || s.Safe < 0 && !s.unreserved() {
 		return nil
 	}
 	rate, runway := f.server.rate(), time.Duration(0)
 	if rate > 0 {
 		runway = time.Duration(float64(s.Safe) / rate * float64(time.Second))
 	}
-	if s.Safe >= limit/safeShare && (rate == 0 || runway >= safeRunway) {
+	if s.Safe >= limit/safeShare && (rate == 0 || runway >= safeRunway) && !s.unreserved() {
 		return nil
 	}
 	summary := fmt.Sprintf("the slot %s loses its WAL after %s more", s.Name, size(s.Safe))
-	if rate > 0 {
+	if s.unreserved() {
+		summary = fmt.Sprintf("the slot %s loses its WAL with the next checkpoint", s.Name)
+	} else if rate > 0 {
 		summary += fmt.Sprintf(", which is %s at the average of %s a second", runway.Round(time.Second), size(int64(rate)))
 	}
 	enough := max(2*limit, 2*s.Retained, int64(4*safeRunway.Seconds()*rate)+s.Retained) >> 20
 	finding := found("safe_wal_low", "slot "+s.Name, summary, "have the stream catch up (is cdc running, does Kafka take what it sends?), or run the SQL if the disk has room").
 		with(systemSQL("max_slot_wal_keep_size", literal(fmt.Sprintf("%dMB", enough)), true)).
 		because(fmt.Sprintf("max_slot_wal_keep_size is %s, and %s are kept for this slot. A slot that lost its WAL ends the stream.", size(limit), size(s.Retained)))
+	if s.unreserved() && s.Name == f.c.Stream.Source.Slot {
+		finding = finding.as(Error)
+	}
 	if f.neon {
 		finding.SQL = ""
 	}
