@@ -9,10 +9,10 @@ import (
 // syscall does not name it.
 const tcpUserTimeout = 18
 
-// segments that a receive buffer has room for. A segment on loopback may be 64 KiB: once the buffer, filled with small
-// ones, has the window smaller than that, the sender splits nothing and waits for its probe of 200 ms (RFC 9293, 3.8.6.2), window
-// after window, although all was read.
-const segments = 3
+// segments that a receive buffer has room for. A segment on loopback may be 64 KiB: once the buffer, filled with small ones, has
+// the window smaller than that, the sender splits nothing and waits for its probe of 200 ms (RFC 9293, 3.8.6.2), window after
+// window, although all was read. With shorter segments Linux also makes the window smaller: it clamps it to two of them.
+const segments = 2
 
 // setOptions limits the silence of a socket that is not connected yet, and sets its receive buffer, if any is asked for.
 func setOptions(c syscall.RawConn, receive int) error {
