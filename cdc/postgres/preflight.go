@@ -174,10 +174,13 @@ func checkSlot(s *Server, c Config) error {
 	return nil
 }
 
+// LostWAL reports whether Postgres no longer keeps the WAL for a slot, from its wal_status and whether it has a restart_lsn.
+func LostWAL(status string, hasRestart bool) bool { return status == "lost" || !hasRestart }
+
 // CheckWAL refuses a slot that Postgres no longer keeps the WAL for. One that is only unreserved may still be read: it
 // names a loss by itself, when it comes to it.
 func (s *Slot) CheckWAL() error {
-	if s.WALStatus != "lost" && s.HasRestart {
+	if !LostWAL(s.WALStatus, s.HasRestart) {
 		return nil
 	}
 	return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s has lost WAL (wal_status %s)", s.Name, s.WALStatus),

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/livedb/livedb/cdc"
+	"github.com/livedb/livedb/cdc/postgres"
 )
 
 // server is what the source says about itself and about our role.
@@ -92,9 +93,7 @@ func (s *slot) confirmed() cdc.LSN {
 }
 
 // lost is the start's own rule.
-func (s *slot) lost() bool {
-	return s.WALStatus == "lost" || !s.HasRestart
-}
+func (s *slot) lost() bool { return postgres.LostWAL(s.WALStatus, s.HasRestart) }
 
 // unreserved reports whether Postgres may remove WAL that the slot needs at any time, and has not yet.
 func (s *slot) unreserved() bool { return s.WALStatus == "unreserved" }

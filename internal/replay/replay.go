@@ -193,7 +193,7 @@ func (r *replay) examine(ctx context.Context) error {
 	switch {
 	case r.slot == nil:
 		return postgres.NoReplaySlot(r.result.Slot, "there is no slot "+r.result.Slot)
-	case r.slot.WALStatus == "lost" || !r.slot.HasRestart:
+	case postgres.LostWAL(r.slot.WALStatus, r.slot.HasRestart):
 		return postgres.NoReplaySlot(r.result.Slot, fmt.Sprintf("the slot %s has lost its WAL", r.result.Slot))
 	}
 	room, err := postgres.ReadRoom(ctx, r.Source)
