@@ -2,8 +2,9 @@
 import {html} from './html.js';
 import {Icon, Logo, State} from './icons.js';
 import {age, ms, rate, sentence} from './format.js';
-import {connection, flow, helpOpen, latency, second, server, shownTheme, silence, theme} from './store.js';
+import {connection, flow, latency, second, server, shownTheme, silence, theme} from './store.js';
 import {connect} from './feed.js';
+import {openHelp} from './help.js';
 
 const THEMES = ['auto', 'light', 'dark'];
 const THEME_ICONS = {auto: 'auto', light: 'sun', dark: 'moon'};
@@ -20,7 +21,7 @@ export const Header = () => html`
       <${Connection} />
       <${Theme} />
       <button type="button" class="plain icon-button" data-testid="help-open" aria-label="Keys and settings"
-        title="Keys and settings (?)" onClick=${() => (helpOpen.value = true)}>
+        title="Keys and settings (?)" onClick=${openHelp}>
         <${Icon} name="help" />
       </button>
     </div>

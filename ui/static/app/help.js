@@ -1,10 +1,9 @@
 // Keys and settings.
-import {useEffect, useRef} from 'preact/hooks';
 import {html} from './html.js';
 import {Choice} from './chart.js';
 import {OPS} from './filter.js';
 import {Icon} from './icons.js';
-import {helpOpen, shortcuts, theme, zone} from './store.js';
+import {shortcuts, theme, zone} from './store.js';
 
 const KEYS = [
   ['/', 'search the tail'],
@@ -34,17 +33,15 @@ const LINKS = [
   ['OpenAPI', '/openapi.json'],
 ];
 
-const close = () => (helpOpen.value = false);
+// Whether it is open, the dialog itself knows, and nobody else.
+const dialog = () => document.getElementById('help');
+const close = () => dialog().close();
+export const openHelp = () => dialog().showModal();
 
 export function Help() {
-  const dialog = useRef(null);
-  useEffect(() => {
-    if (helpOpen.value && !dialog.current.open) dialog.current.showModal();
-    if (!helpOpen.value && dialog.current.open) dialog.current.close();
-  }, [helpOpen.value]);
-  const outside = event => event.target === dialog.current && close();
+  const outside = event => event.target === event.currentTarget && close();
   return html`
-    <dialog ref=${dialog} class="help" aria-labelledby="help-title" data-testid="help" onClose=${close} onClick=${outside}>
+    <dialog class="help" id="help" aria-labelledby="help-title" data-testid="help" onClick=${outside}>
       <div class="help-body">
         <header>
           <h2 id="help-title">Keys and settings</h2>

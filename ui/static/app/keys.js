@@ -1,7 +1,8 @@
 // Single keys. They can be switched off, and never act while a field has the focus.
-import {helpOpen, openNode, paused, selected, setFilter, setPaused, shortcuts} from './store.js';
+import {openNode, paused, selected, setFilter, setPaused, shortcuts} from './store.js';
 import {jumpToLive, step} from './tail.js';
 import {copyEvent} from './detail.js';
+import {openHelp} from './help.js';
 
 let before = ''; // the first key of a pair such as g t
 
@@ -23,7 +24,7 @@ function escape(target) {
 
 const ACTIONS = {
   '/': () => document.getElementById('search').focus(),
-  '?': () => (helpOpen.value = true),
+  '?': openHelp,
   ' ': () => setPaused(!paused.value),
   l: jumpToLive,
   j: () => step(1),
@@ -36,12 +37,12 @@ const ACTIONS = {
 
 function onKey(event) {
   const {key, target} = event;
-  const inDialog = document.querySelector('dialog[open]'); // helpOpen tells of its end a moment later
-  if (event.ctrlKey || event.metaKey || event.altKey || inDialog) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
   if (key === 'Escape') return escape(target);
   if (shortcuts.value === 'off' || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
   const onControl = target.closest('button, a, summary');
-  if (onControl && (key === ' ' || key === 'Enter')) return; // the control's own
+  // What has just closed keeps the focus until the page is next laid out: such a control takes no keys any more.
+  if (onControl?.checkVisibility() && (key === ' ' || key === 'Enter')) return; // the control's own
   if (key.startsWith('Arrow') && !target.closest('.scroller')) return; // the page's own scrolling
   if (before === 'g' && PLACES[key]) {
     before = '';

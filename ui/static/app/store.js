@@ -206,7 +206,6 @@ function stored(name, usual, allowed) {
 export const theme = stored('theme', 'auto', ['auto', 'dark', 'light']);
 export const zone = stored('zone', 'local', ['local', 'utc']);
 export const shortcuts = stored('shortcuts', 'on', ['on', 'off']);
-export const helpOpen = signal(false);
 export const openNode = signal('');
 
 const systemLight = matchMedia('(prefers-color-scheme: light)');
