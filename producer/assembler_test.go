@@ -27,7 +27,8 @@ var (
 // which have none. Its clock stands still.
 func assemble(from Checkpoint) *Assembler {
 	stream := envelope.Stream{Name: "s", Database: "db", Version: "test", Epoch: 1}
-	a := NewAssembler(stream, from, func(t *cdc.Table) (Place, string, *envelope.Plan, *Topology, error) {
+	stands := func() time.Time { return time.UnixMicro(1) }
+	return NewAssembler(stream, from, stands, func(t *cdc.Table) (Place, string, *envelope.Plan, *Topology, error) {
 		place := Place{Schema: t.Schema, Table: t.Name, Partitions: 1}
 		if t.OID == orders.OID {
 			place.Partitions, place.Key = 3, []string{"id"}
@@ -35,8 +36,6 @@ func assemble(from Checkpoint) *Assembler {
 		plan, err := envelope.NewPlan(stream, t, place.Key, nil)
 		return place, "s.shop." + t.Name, plan, nil, err
 	})
-	a.clock = func() time.Time { return time.UnixMicro(1) }
-	return a
 }
 
 func start() Checkpoint {

@@ -42,7 +42,7 @@ func BenchmarkExactlyOnce(b *testing.B) {
 // batchOf is a sealed batch of so many inserts of about 100 bytes, ten to a transaction.
 func batchOf(b *testing.B, topics envelope.Topics, events int) *Batch {
 	stream := envelope.Stream{Name: string(topics), Database: "db", Version: "bench", Epoch: 1}
-	a := NewAssembler(stream, start(), func(t *cdc.Table) (Place, string, *envelope.Plan, *Topology, error) {
+	a := NewAssembler(stream, start(), time.Now, func(t *cdc.Table) (Place, string, *envelope.Plan, *Topology, error) {
 		plan, err := envelope.NewPlan(stream, t, nil, nil)
 		return Place{Schema: t.Schema, Table: t.Name, Partitions: 4}, string(topics) + ".public.logs", plan, nil, err
 	})

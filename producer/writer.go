@@ -104,7 +104,7 @@ func (w *Writer) Commit(tx cdc.Transaction) error {
 	if err := failpoint.Hit(failpoint.AfterCommit); err != nil {
 		return err
 	}
-	if w.over() || w.due(w.assembler.now) && len(w.queue) == 0 {
+	if w.over() || w.due(w.assembler.clock()) && len(w.queue) == 0 {
 		w.handOver()
 	}
 	return nil

@@ -230,6 +230,34 @@ func TestFastShutdownEndsWhileTheStreamIsOpen(t *testing.T) {
 	}
 }
 
+// A stream that waited does not take the time at which it began to for that of what comes.
+func TestTheClockOfWhatEndsAWait(t *testing.T) {
+	url, admin := database(t, "CREATE TABLE clocked (id int PRIMARY KEY)")
+	conn, h := open(t, config(url))
+	defer conn.Close()
+	h.ticked = make(chan struct{}, 1)
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	ran := make(chan error, 1)
+	go func() { ran <- h.stream.Run(ctx, h) }()
+	<-h.ticked
+	if _, err := admin.Exec(t.Context(), "INSERT INTO clocked VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-h.committed:
+		stop()
+	case <-ctx.Done():
+		t.Error("the transaction never came")
+	}
+	if err := <-ran; err != nil {
+		t.Fatal(err)
+	}
+	if h.early > 0 {
+		t.Errorf("the stream's clock had a transaction read %v before its commit", h.early)
+	}
+}
+
 // open begins a stream at a new slot.
 func open(t *testing.T, c postgres.Config) (*postgres.Conn, *recorder) {
 	t.Helper()
@@ -285,10 +313,13 @@ type recorder struct {
 	durable   cdc.LSN
 	open      bool
 	committed chan struct{}
+	ticked    chan struct{} // if not nil, has a token once the clock has been asked in vain
+	early     time.Duration // how long before its commit the last transaction was read, if it was
 }
 
-func (r *recorder) Begin(cdc.Transaction) error {
+func (r *recorder) Begin(tx cdc.Transaction) error {
 	r.told, r.open = append(r.told, "begin"), true
+	r.early = max(0, tx.Time.Sub(r.stream.Now()))
 	return nil
 }
 
@@ -316,7 +347,14 @@ func (r *recorder) Quiet(lsn cdc.LSN, wanted bool) error {
 	return nil
 }
 
-func (r *recorder) Tick(time.Time) error  { return nil }
+func (r *recorder) Tick(time.Time) error {
+	select {
+	case r.ticked <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
 func (r *recorder) Alarm() time.Time      { return time.Now().Add(time.Second) }
 func (r *recorder) Full() <-chan struct{} { return nil }
 func (r *recorder) Durable() cdc.LSN      { return r.durable }

@@ -53,7 +53,7 @@ type Stream struct {
 
 	handler    Handler
 	received   cdc.LSN
-	now        time.Time // when the turn began
+	now        time.Time // see Now
 	nextStatus time.Time
 	heard      time.Time
 	silence    time.Duration
@@ -124,8 +124,7 @@ func (s *Stream) Run(ctx context.Context, h Handler) error {
 	}
 }
 
-// turn does what is due. What happens until the next turn counts as having happened now: to ask for the time at each
-// message would cost more than to decode it.
+// turn does what is due.
 func (s *Stream) turn(now time.Time) error {
 	s.now = now
 	if refusal := s.conn.fatal.Load(); refusal != nil {
@@ -142,6 +141,10 @@ func (s *Stream) turn(now time.Time) error {
 	}
 	return nil
 }
+
+// Now is when the message being handled was read from the socket, or when the turn began. To ask for the time at each message
+// would cost more than to decode it. The handler alone may call it.
+func (s *Stream) Now() time.Time { return s.now }
 
 // alarm is when the next turn must begin, whatever arrives.
 func (s *Stream) alarm() time.Time {
@@ -188,6 +191,9 @@ func (s *Stream) wait(ctx context.Context, room <-chan struct{}) {
 func (s *Stream) receive() error {
 	// With the background context pgconn sets no deadline of its own.
 	m, err := s.conn.pg.ReceiveMessage(context.Background())
+	if s.conn.net.turned { // it read the socket, and may have waited for long
+		s.now = time.Now()
+	}
 	if err != nil {
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {

@@ -124,7 +124,7 @@ func (r *role) recover(ctx context.Context, conn *postgres.Conn, client sarama.C
 		return err
 	}
 	stream := envelope.Stream{Name: r.Prefix, Database: from.Database, Version: r.Version, Epoch: from.Epoch}
-	w := producer.NewWriter(producer.NewAssembler(stream, from, tables.resolve), p, r.topics, tables.written, r.Limits, r.Metrics, r.progress)
+	w := producer.NewWriter(producer.NewAssembler(stream, from, s.Now, tables.resolve), p, r.topics, tables.written, r.Limits, r.Metrics, r.progress)
 	r.Log.Info("delivering again what kafka has lost", "slot", postgres.ReplaySlot(r.Source.Slot), "from", from.End, "to", r.recovery.To, "seq", from.Seq)
 
 	group, running := errgroup.WithContext(ctx)

@@ -216,7 +216,7 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 		return &cdc.Refusal{Name: "slot_ahead_of_checkpoint", Unsafe: true, Problem: fmt.Sprintf("the slot %s was moved or dropped while the stream started", r.Source.Slot),
 			Remedy: "changes may be lost to this stream: find who uses the slot, and start a new stream under another --prefix"}
 	}
-	assembler := producer.NewAssembler(envelope.Stream{Name: r.Prefix, Database: from.Database, Version: r.Version, Epoch: from.Epoch}, from, tables.resolve)
+	assembler := producer.NewAssembler(envelope.Stream{Name: r.Prefix, Database: from.Database, Version: r.Version, Epoch: from.Epoch}, from, s.Now, tables.resolve)
 	w := producer.NewWriter(assembler, p, r.topics, tables.written, r.Limits, r.Metrics, r.progress)
 	handler, err := r.handler(ctx, w)
 	if err != nil {

@@ -31,7 +31,7 @@ func handle(t *testing.T, p *plan, next *transaction) (*handler, *bytes.Buffer, 
 	t.Helper()
 	out := &bytes.Buffer{}
 	stream := envelope.Stream{Name: "s", Database: "db", Version: "test", Epoch: 1}
-	a := producer.NewAssembler(stream, p.begin(producer.Source{}), func(table *cdc.Table) (producer.Place, string, *envelope.Plan, *producer.Topology, error) {
+	a := producer.NewAssembler(stream, p.begin(producer.Source{}), time.Now, func(table *cdc.Table) (producer.Place, string, *envelope.Plan, *producer.Topology, error) {
 		place := producer.Place{Schema: table.Schema, Table: table.Name, Partitions: 1, Key: []string{"id"}}
 		plan, err := envelope.NewPlan(stream, table, place.Key, nil)
 		return place, "s.public." + table.Name, plan, nil, err

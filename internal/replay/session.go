@@ -40,6 +40,7 @@ type session struct {
 	target  func(live string, t *cdc.Table) (topic string, err error) // where the events of a table go
 
 	from     producer.Checkpoint
+	reading  *postgres.Stream // since run began it
 	progress producer.Progress
 }
 
@@ -157,7 +158,7 @@ func (r *replay) limits() producer.Limits {
 }
 
 func (s *session) assembler(topics envelope.Topics) *producer.Assembler {
-	a := producer.NewAssembler(s.stream(), s.from, s.resolve)
+	a := producer.NewAssembler(s.stream(), s.from, func() time.Time { return s.reading.Now() }, s.resolve)
 	a.Elsewhere(topics)
 	return a
 }
@@ -215,6 +216,7 @@ func (s *session) run(ctx context.Context, w *producer.Writer, abandon func()) (
 	if err != nil {
 		return s.streamError(err)
 	}
+	s.reading = stream
 	began := time.Now()
 	s.Log.Info("replaying", "id", s.ID, "from", first.Commit, "to", s.plan.To.Position, "slot", s.result.Slot)
 	ahead, ready := make(chan *transaction, aheadTransactions), make(chan struct{}, 1)
