@@ -21,6 +21,7 @@ import (
 	"github.com/livedb/livedb/cdc"
 	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/audit"
+	"github.com/livedb/livedb/internal/capture"
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/kafka"
 )
@@ -31,6 +32,7 @@ const (
 	longRows    = 10   // a transaction
 	longWriters = 4
 	longQuiet   = longChanges // events in a stretch without a replay
+	longWindow  = 96 << 20    // bytes of WAL, some two minutes: a window that went on growing would have each range longer than the last
 )
 
 // setting is a number from the environment.
@@ -69,6 +71,7 @@ func TestLongReplaysUnderLoad(t *testing.T) {
 	r := newRig(t, server, "CREATE TABLE a (id bigint PRIMARY KEY, n int, note text)", "ALTER TABLE a REPLICA IDENTITY FULL",
 		"CREATE TABLE b (id bigint PRIMARY KEY, n int, note text)", "CREATE TABLE bare (note text)", "ALTER TABLE bare REPLICA IDENTITY FULL")
 	r.config.Partitions = 4
+	r.config.Window = capture.Window{Time: time.Hour, Bytes: longWindow}
 	r.start()
 	stopLoad := r.steady(longChanges)
 	live := r.follow()
