@@ -126,15 +126,20 @@ func TestLongReplaysUnderLoad(t *testing.T) {
 // proven audits the stream.
 func (r *rig) proven() {
 	r.t.Helper()
-	stream, err := audit.Stream(r.t.Context(), audit.StreamConfig{Client: r.client, Prefix: r.config.Prefix})
+	client, err := kafka.Connect(r.t.Context(), r.config.Kafka) // on the rig's each fetch would wait behind those of the follower, which wait for news
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	source, err := audit.Source(r.t.Context(), audit.SourceConfig{Client: r.client, Prefix: r.config.Prefix, Source: r.config.Source})
+	defer client.Close()
+	stream, err := audit.Stream(r.t.Context(), audit.StreamConfig{Client: client, Prefix: r.config.Prefix})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	state, err := audit.State(r.t.Context(), audit.StateConfig{Client: r.client, Prefix: r.config.Prefix, Source: r.config.Source})
+	source, err := audit.Source(r.t.Context(), audit.SourceConfig{Client: client, Prefix: r.config.Prefix, Source: r.config.Source})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	state, err := audit.State(r.t.Context(), audit.StateConfig{Client: client, Prefix: r.config.Prefix, Source: r.config.Source})
 	if err != nil {
 		r.t.Fatal(err)
 	}
