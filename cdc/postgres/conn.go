@@ -50,7 +50,9 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		conn.net = w
+		if conn.pg == nil { // later it dials to cancel what failed, on a goroutine of its own
+			conn.net = w
+		}
 		return w, nil
 	}
 	cc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { conn.notice(n) }
