@@ -50,7 +50,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if conn.pg == nil { // later it dials to cancel what failed, on a goroutine of its own
+		if conn.pg == nil { // once connected, pgconn dials to cancel what failed, on a goroutine of its own
 			conn.net = w
 		}
 		return w, nil

@@ -240,7 +240,11 @@ func TestTheClockOfWhatEndsAWait(t *testing.T) {
 	defer stop()
 	ran := make(chan error, 1)
 	go func() { ran <- h.stream.Run(ctx, h) }()
-	<-h.ticked
+	select {
+	case <-h.ticked:
+	case err := <-ran:
+		t.Fatalf("the stream ended: %v", err)
+	}
 	if _, err := admin.Exec(t.Context(), "INSERT INTO clocked VALUES (1)"); err != nil {
 		t.Fatal(err)
 	}
