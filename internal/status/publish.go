@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -63,7 +64,9 @@ func publish(ctx context.Context, c kafka.Config, topic string, board *Board) er
 	if err != nil {
 		return fmt.Errorf("open the status producer: %w", err)
 	}
-	closed = append(closed, p.Close)
+	// A send that is under way ends first: sarama closes what it still writes to.
+	var sending sync.WaitGroup
+	closed = append(closed, p.Close, func() error { sending.Wait(); return nil })
 
 	tick := time.NewTicker(publishInterval)
 	defer tick.Stop()
@@ -77,7 +80,7 @@ func publish(ctx context.Context, c kafka.Config, topic string, board *Board) er
 			messages = append(messages, &sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder(report.Key()), Value: sarama.ByteEncoder(value)})
 		}
 		sent := make(chan error, 1)
-		go func() { sent <- p.SendMessages(messages) }()
+		sending.Go(func() { sent <- p.SendMessages(messages) })
 		select {
 		case err := <-sent:
 			if err != nil {

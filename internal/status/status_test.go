@@ -1,7 +1,9 @@
 package status
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -76,5 +78,21 @@ func TestPublishWritesEveryRolesReport(t *testing.T) {
 	}
 	if seen["cdc"].Numbers[Seq] != 7 || seen["ui"].Texts["address"] != "here" {
 		t.Errorf("reports %+v", seen)
+	}
+}
+
+// sarama panics, on a goroutine of its own, if a producer is closed while somebody writes to it.
+func TestTheEndOfPublishingWaitsForWhatIsBeingSent(t *testing.T) {
+	c := kafka.Config{Brokers: devstack.TestKafka(t), ClientID: "livedb/test"}
+	b := NewBoard("v1")
+	for i := range 500 {
+		b.Role(fmt.Sprint("role-", i))
+	}
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		b.Role("cdc").Number(Seq, func() float64 { cancel(); return 0 }) // it ends as its reports are gathered
+		if err := publish(ctx, c, "s.status", b); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
