@@ -78,8 +78,21 @@ func (b *tab) open(url string) { b.t.Helper(); b.do(chromedp.Navigate(url)) }
 // id selects by data-testid.
 func id(name string) chromedp.CSS { return chromedp.CSS(`[data-testid="` + name + `"]`) }
 
-// click clicks the element with the test id.
-func (b *tab) click(name string) { b.t.Helper(); b.do(chromedp.Click(id(name))) }
+// click clicks the element with the test id, once it is there and does not move.
+func (b *tab) click(name string) {
+	b.t.Helper()
+	eval[bool](b, fmt.Sprintf(`new Promise(resolve => {
+		let last = '';
+		const look = () => {
+			const at = JSON.stringify(document.querySelector('[data-testid=%s]')?.getBoundingClientRect() ?? '');
+			if (at === last && at !== '""') return resolve(true);
+			last = at;
+			requestAnimationFrame(look);
+		};
+		look();
+	})`, name))
+	b.do(chromedp.Click(id(name)))
+}
 
 // key presses keys where the focus is.
 func (b *tab) key(keys string) { b.t.Helper(); b.do(chromedp.KeyEvent(keys)) }

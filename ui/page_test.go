@@ -145,8 +145,16 @@ func TestThePageFilters(t *testing.T) {
 		t.Helper()
 		b.until(what, `import('/app/store.js').then(s => s.buffer.shown.map(i => i.seq).join(' ') === '`+seqs+`' && s.connection.value.phase === 'live')`)
 	}
+	// What is pressed stays where it was while tables become known and the button that clears appears: the next press is
+	// on its way.
+	where := `document.querySelector('[data-testid=filter-op-u]').getBoundingClientRect().x`
+	before := eval[float64](b, where)
 	b.click("filter-op-d")
 	only("deletes only", "22")
+	b.until("the tables and the button", `document.querySelectorAll('[data-testid=filter-table] option').length > 1 && document.querySelector('[data-testid=filter-clear]').checkVisibility({visibilityProperty: true})`)
+	if now := eval[float64](b, where); now != before {
+		t.Errorf("a button moved from %v to %v", before, now)
+	}
 	b.click("filter-op-u")
 	only("updates too", "21 22")
 	b.click("filter-clear")

@@ -43,6 +43,8 @@ func TestScreenshots(t *testing.T) {
 		b.click("node-cdc")
 		time.Sleep(700 * time.Millisecond)
 		b.shot("desktop-open-" + theme)
+		b.key("?")
+		b.shot("help-" + theme)
 
 		m := newTab(t, 360, 740)
 		m.media(&emulation.MediaFeature{Name: "prefers-color-scheme", Value: theme})
