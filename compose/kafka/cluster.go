@@ -205,7 +205,8 @@ func (c *Cluster) StartNode(ctx context.Context, id int) error {
 	return n.await(ctx, inSync(id))
 }
 
-// Pause stops the node with SIGSTOP: its connections stay open and nothing answers.
+// Pause stops the node with SIGSTOP: its connections stay open and nothing answers, but for what it answers until the system
+// has delivered the signal.
 func (c *Cluster) Pause(id int) error { return c.signal(id, syscall.SIGSTOP) }
 
 // Resume lets a paused node go on. It does not wait until the node is in sync again.

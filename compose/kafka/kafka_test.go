@@ -192,9 +192,16 @@ func TestPausedNode(t *testing.T) {
 	if err := cluster.Pause(1); err != nil {
 		t.Fatal(err)
 	}
-	if client, err := sarama.NewClient(cluster.Brokers(), patience); err == nil {
-		t.Error("a paused node answers")
+	answers := 10
+	for ; answers > 0; answers-- { // the signal takes effect once the system has let the process run again
+		client, err := sarama.NewClient(cluster.Brokers(), patience)
+		if err != nil {
+			break
+		}
 		_ = client.Close()
+	}
+	if answers == 0 {
+		t.Error("a paused node answers")
 	}
 	if err := cluster.Resume(1); err != nil {
 		t.Fatal(err)
