@@ -82,10 +82,11 @@ func id(name string) chromedp.CSS { return chromedp.CSS(`[data-testid="` + name 
 func (b *tab) click(name string) {
 	b.t.Helper()
 	eval[bool](b, fmt.Sprintf(`new Promise(resolve => {
-		let last = '';
+		let last;
 		const look = () => {
-			const at = JSON.stringify(document.querySelector('[data-testid=%s]')?.getBoundingClientRect() ?? '');
-			if (at === last && at !== '""') return resolve(true);
+			const place = document.querySelector('[data-testid=%s]')?.getBoundingClientRect();
+			const at = place && JSON.stringify(place);
+			if (at && at === last) return resolve(true);
 			last = at;
 			requestAnimationFrame(look);
 		};

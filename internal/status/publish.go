@@ -66,7 +66,10 @@ func publish(ctx context.Context, c kafka.Config, topic string, board *Board) er
 	}
 	// A send that is under way ends first: sarama closes what it still writes to.
 	var sending sync.WaitGroup
-	closed = append(closed, p.Close, func() error { sending.Wait(); return nil })
+	closed = append(closed, func() error {
+		sending.Wait()
+		return p.Close()
+	})
 
 	tick := time.NewTicker(publishInterval)
 	defer tick.Stop()

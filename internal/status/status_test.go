@@ -91,7 +91,7 @@ func TestTheEndOfPublishingWaitsForWhatIsBeingSent(t *testing.T) {
 	for range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
 		b.Role("cdc").Number(Seq, func() float64 { cancel(); return 0 }) // it ends as its reports are gathered
-		if err := publish(ctx, c, "s.status", b); err != nil {
+		if err := publish(ctx, c, "ended.status", b); err != nil {
 			t.Fatal(err)
 		}
 	}

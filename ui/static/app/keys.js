@@ -41,7 +41,7 @@ function onKey(event) {
   if (key === 'Escape') return escape(target);
   if (shortcuts.value === 'off' || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
   const onControl = target.closest('button, a, summary');
-  // What has just closed keeps the focus until the page is next laid out: such a control takes no keys any more.
+  // What has just gone from sight keeps the focus until the page is next laid out: such a control takes no keys any more.
   if (onControl?.checkVisibility({visibilityProperty: true}) && (key === ' ' || key === 'Enter')) return; // the control's own
   if (key.startsWith('Arrow') && !target.closest('.scroller')) return; // the page's own scrolling
   if (before === 'g' && PLACES[key]) {
