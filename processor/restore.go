@@ -24,6 +24,7 @@ func (s *session) restore(ctx context.Context) (Start, error) {
 	if err != nil {
 		return Start{}, err
 	}
+	s.totals.settled = true
 	text, found := states[stateKey]
 	if !found {
 		return FromBeginning(), s.begin()

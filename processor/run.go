@@ -3,6 +3,7 @@ package processor
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -70,6 +71,7 @@ func Run(ctx context.Context, c Config) error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Log = c.Log.With("view", c.View.Name)
+	c.Kafka.Instance = rand.Text()
 	totals := newTotals(c)
 
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
@@ -97,13 +99,15 @@ func Run(ctx context.Context, c Config) error {
 // runOnce runs until something fails and reports whether it wrote anything.
 func runOnce(ctx context.Context, c Config, totals *totals) (progress bool, err error) {
 	s, err := openSession(ctx, c, totals)
-	if err != nil {
-		return false, err
-	}
 	defer s.close()
-	c.Status.Set(status.Healthy, "")
-	c.Log.Info("computing", "seq", totals.seq.Load(), "groups", s.fold.live)
-	err = s.run(ctx)
+	if err == nil {
+		c.Status.Set(status.Healthy, "")
+		c.Log.Info("computing", "seq", totals.seq.Load(), "groups", s.fold.live)
+		err = s.run(ctx)
+	}
+	if kafka.Fenced(err) {
+		err = s.fenced(ctx, err)
+	}
 	return s.wrote, err
 }
 

@@ -46,14 +46,10 @@ type session struct {
 	cancel context.CancelFunc
 }
 
-// openSession fences older instances, reads what they left and opens the reader at their place.
+// openSession fences older instances, reads what they left and opens the reader at their place. The session is to be closed
+// also after an error.
 func openSession(ctx context.Context, c Config, totals *totals) (s *session, err error) {
 	s = &session{config: c, topics: envelope.Topics(c.Prefix), totals: totals, fold: newFold(c.View), bytes: c.RetentionBytes}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
 	if s.table, err = s.topics.Table(c.View.Schema, c.View.Table); err != nil {
 		return s, fmt.Errorf("%w: %w", ErrView, err)
 	}
@@ -68,7 +64,7 @@ func openSession(ctx context.Context, c Config, totals *totals) (s *session, err
 		return s, err
 	}
 	if s.producer, err = kafka.OpenProducer(ctx, c.Kafka, c.Prefix+".process-"+c.View.Name); err != nil {
-		return s, fenced(err)
+		return s, err
 	}
 	s.released = context.AfterFunc(ctx, func() { // a role that is to stop waits for the broker, but not long
 		time.AfterFunc(stopTimeout, s.producer.Abandon)
@@ -78,7 +74,7 @@ func openSession(ctx context.Context, c Config, totals *totals) (s *session, err
 	}
 	start, err := s.restore(ctx)
 	if err != nil {
-		return s, fenced(err)
+		return s, err
 	}
 	if err := failpoint.Hit(failpoint.ViewRestored); err != nil {
 		return s, err
@@ -173,7 +169,7 @@ func (s *session) renew(item *Item) error {
 // write writes the results that changed and the place they are true for, in one Kafka transaction.
 func (s *session) write() error {
 	if err := s.producer.Begin(); err != nil {
-		return fenced(err)
+		return err
 	}
 	if err := failpoint.Hit(failpoint.ViewKafkaBegun); err != nil {
 		return err
@@ -195,7 +191,7 @@ func (s *session) write() error {
 		return err
 	}
 	if err := s.producer.Commit(); err != nil {
-		return fenced(err)
+		return err
 	}
 	if err := failpoint.Hit(failpoint.ViewCommitted); err != nil {
 		return err
@@ -209,10 +205,20 @@ func (s *session) write() error {
 	return nil
 }
 
-// fenced names the error of a producer that another one replaced.
-func fenced(err error) error {
-	if kafka.Fenced(err) {
-		return fmt.Errorf("%w: another instance computes this view now: stop one of the two, or give them different prefixes: %w", ErrFenced, err)
+// fenced finds out why Kafka takes nothing more from our producer: its transaction timed out, or another instance opened a
+// producer; the answer is the same. An instance that takes over writes a barrier, which is then the last one, behind ours. As
+// long as there is none it has not taken over, and we begin again. Two that do so fence each other only until one of them has
+// its barrier in the topic before the other comes back: the one without the last barrier ends.
+func (s *session) fenced(ctx context.Context, err error) error {
+	if s.totals.settled {
+		replaced, unread := kafka.OthersBarrier(ctx, s.client, s.place, s.config.Kafka.Instance)
+		if unread != nil {
+			return fmt.Errorf("%w; whether another instance is why is not known: %w", err, unread)
+		}
+		if replaced {
+			return fmt.Errorf("%w: another instance computes this view now: stop one of the two, or give them different prefixes: %w", ErrFenced, err)
+		}
 	}
-	return err
+	return fmt.Errorf("kafka ended our producer, because a transaction was open for longer than the time limit of %s, or another instance is just starting: %w",
+		s.config.Kafka.EffectiveTransactionTimeout(), err)
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/livedb/livedb/internal/status"
 )
 
-// totals are the role's numbers, kept over its sessions.
+// totals are the role's numbers, and what else is kept over its sessions.
 type totals struct {
 	config  Config
+	settled bool                          // a barrier of this instance stands in the state topic
 	records map[string]prometheus.Counter // by topic
 	topic   string                        // of the last event, with its counter
 	counter prometheus.Counter

@@ -78,6 +78,10 @@ func (a *Assembler) Begin(tx cdc.Transaction) error {
 		return nil
 	}
 	a.skipping = false
+	if cdc.LSN(tx.Commit) < a.done.AckedUpto { // what was acknowledged is all that there was below it
+		return unsafe("source_rewritten", "the source sends transaction %d at %s, and all up to %s had been delivered: it was restored from an older copy and written to again",
+			tx.XID, tx.Commit, a.done.AckedUpto)
+	}
 	if p := a.done.Partial; p != nil {
 		if tx.Commit != p.Commit || tx.XID != p.XID {
 			return unsafe("partial_transaction_missing", "the source went on with transaction %d at %s where %d at %s was left half done", tx.XID, tx.Commit, p.XID, p.Commit)
@@ -213,7 +217,7 @@ func (a *Assembler) place(rec *record, r *route, p int32) {
 	}
 	if r.number < 0 {
 		r.number = len(b.topics)
-		b.topics = append(b.topics, r.topic)
+		b.addTopic(r.topic)
 	}
 	if r.places[p] < 0 {
 		r.places[p] = int32(len(b.places))
@@ -331,13 +335,20 @@ func (a *Assembler) target(topic string, partitions int32) *target {
 // maxRecord leaves room for what Kafka's batch adds to a record.
 const maxRecord = kafka.MaxRecordBytes - 1<<10
 
+// maxOrder ends a batch whose order is about to be a record that is too large: transactions of one small event each take more
+// room there than in the batch. It is exceeded by at most one change.
+const maxOrder = maxRecord - 4<<10
+
 func (a *Assembler) tooLarge(t *cdc.Table, r *record, size int) error {
 	key := a.batch.arena[r.key.from:min(r.key.to, r.key.from+100)]
 	return &cdc.Refusal{Name: "row_too_large", Problem: fmt.Sprintf("a change of %s with the key %s would be a record of %d bytes and %d is the limit", t, key, size, maxRecord),
-		Remedy: "the stream stops before it, so nothing is lost: leave the table or its large column out of the publication"}
+		Remedy: "the stream stops before it, so nothing is lost yet: leave the table or its large column out of the publication" + anew}
 }
+
+// anew follows the advice to leave something out: this stream would meet the same transaction again.
+const anew = " and start a new stream under another --prefix, for WAL is decoded with the publication of its time"
 
 func (a *Assembler) unencodable(t *cdc.Table, err error) error {
 	return &cdc.Refusal{Name: "unencodable_value", Problem: fmt.Sprintf("a change of %s in the transaction at %s cannot be written (%v)", t, a.tx.Commit, err),
-		Remedy: "the stream stops before it, so nothing is lost: leave the table out of the publication, or report this", Err: err}
+		Remedy: "the stream stops before it, so nothing is lost yet: report this, or leave the table out of the publication" + anew, Err: err}
 }

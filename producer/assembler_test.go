@@ -250,7 +250,13 @@ func TestAssemblerRefusesARowThatKafkaWouldNotTake(t *testing.T) {
 	var refusal *cdc.Refusal
 	err := a.Change(insert(orders, "12", strings.Repeat("x", kafka.MaxRecordBytes)))
 	if !errors.As(err, &refusal) || refusal.Name != "row_too_large" || !strings.Contains(err.Error(), `shop.orders with the key {"id":12}`) {
-		t.Errorf("got %v", err)
+		t.Fatalf("got %v", err)
+	}
+	_, words, _ := strings.Cut(refusal.Problem, "would be a record of ")
+	var size, limit int
+	if _, err := fmt.Sscanf(words, "%d bytes and %d is the limit", &size, &limit); err != nil || limit != maxRecord ||
+		size < kafka.MaxRecordBytes || size > kafka.MaxRecordBytes+1<<10 {
+		t.Errorf("the problem is %q", refusal.Problem)
 	}
 }
 

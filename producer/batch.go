@@ -21,6 +21,7 @@ type Batch struct {
 	entries []envelope.TransactionEntry
 	topics  []string // named by index in the entries' counts
 	counts  []uint64 // of the open entry, by topic
+	ordered int      // bytes that the entries, the closed ones' counts and the topics may take as text
 
 	transaction []byte // the entries, as they are written
 
@@ -72,6 +73,7 @@ type place struct {
 func (b *Batch) reset() {
 	b.arena, b.records, b.places = b.arena[:0], b.records[:0], b.places[:0]
 	b.entries, b.topics, b.counts = b.entries[:0], b.topics[:0], b.counts[:0]
+	b.ordered = 0
 	b.checkpoint, b.topology, b.first, b.lastCommit, b.whole = Checkpoint{}, nil, time.Time{}, time.Time{}, 0
 }
 
@@ -97,6 +99,13 @@ func (b *Batch) addEntry(e envelope.TransactionEntry) {
 		e.Counts = b.entries[:n+1][n].Counts[:0]
 	}
 	b.entries = append(b.entries, e)
+	b.ordered += entryText
+}
+
+// addTopic names another topic.
+func (b *Batch) addTopic(topic string) {
+	b.topics = append(b.topics, topic)
+	b.ordered += len(topic) + 3
 }
 
 // closeEntry writes the counts of the last entry.
@@ -108,7 +117,18 @@ func (b *Batch) closeEntry() {
 		}
 	}
 	b.counts = b.counts[:0]
+	b.ordered += len(e.Counts) * countText
 }
+
+// The most that parts of a batch's order take as text; a test writes the longest.
+const (
+	recordText = 128
+	entryText  = 240
+	countText  = 36
+)
+
+// orderBytes is at least as many as order returns.
+func (b *Batch) orderBytes() int { return recordText + b.ordered + len(b.counts)*countText }
 
 var (
 	headerSeq      = []byte(envelope.HeaderSeq)

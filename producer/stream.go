@@ -61,6 +61,9 @@ func parseSaved(topics envelope.Topics, latest map[string]kafka.Record) (Saved, 
 		if saved.Topology.Mapping != Mapping {
 			return Saved{}, unsafe("mapping_changed", "the stream's events are written as %q and this LiveDB writes %q", saved.Topology.Mapping, Mapping)
 		}
+	} else if c := saved.Position; c != nil && (c.Seq > 0 || c.Commit > 0) {
+		// A leader goes on writing its position to a topic that was made anew under it, and the topology only when it changes.
+		return Saved{}, unsafe("topic_recreated", "the topic %s has a checkpoint at seq %d and no topology: it was deleted and made anew, or lost records", topics.Checkpoint(), c.Seq)
 	}
 	return saved, nil
 }

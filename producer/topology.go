@@ -35,11 +35,20 @@ type Place struct {
 type Published struct {
 	Options string            `json:"options"`
 	Tables  map[string]string `json:"tables"` // schema.table, and what is published of it
+	Entries map[string]Entry  `json:"entries,omitempty"`
+}
+
+// Entry is what puts a table or a schema into the publication, or the publication itself, whose name is empty.
+type Entry struct {
+	Object  uint32 `json:"object"`            // OID of the table or schema; of the publication, of its owner
+	OID     uint32 `json:"oid"`               // another one after it was taken out and put back
+	Version uint32 `json:"version,omitempty"` // of the publication: the transaction that last altered it
 }
 
 // Clone returns a copy that shares nothing that changes.
 func (t Topology) Clone() Topology {
-	t.Own, t.Topics, t.Published.Tables = maps.Clone(t.Own), maps.Clone(t.Topics), maps.Clone(t.Published.Tables)
+	t.Own, t.Topics = maps.Clone(t.Own), maps.Clone(t.Topics)
+	t.Published.Tables, t.Published.Entries = maps.Clone(t.Published.Tables), maps.Clone(t.Published.Entries)
 	return t
 }
 
@@ -85,6 +94,19 @@ func (p *Published) CheckPublished(now Published, exists func(table string) (boo
 	}
 	if p.Options != now.Options {
 		return unpublished("publication_altered", "the publication gives %q and gave %q", now.Options, p.Options)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Entries)) {
+		was := p.Entries[name]
+		is, held := now.Entries[name]
+		switch {
+		case !held: // what it held is gone, too
+		case name == "" && is.OID != was.OID:
+			return unsafe("publication_altered", "the publication was dropped and made anew: its OID is %d and was %d", is.OID, was.OID)
+		case name == "" && was.Version != 0 && is.Version != was.Version && is.Object == was.Object: // another owner alters nothing else
+			return unsafe("publication_altered", "the publication gives what it gave, but was altered in between, in transaction %d", is.Version)
+		case name != "" && is.OID != was.OID && is.Object == was.Object: // an object of another OID is another table, whose changes are its own
+			return unsafe("publication_altered", "the %s was taken out of the publication and put back", name)
+		}
 	}
 	for _, table := range slices.Sorted(maps.Keys(p.Tables)) {
 		options, held := now.Tables[table]

@@ -43,7 +43,13 @@ func TestCheckTopicsKnowsTheStreamsOwn(t *testing.T) {
 
 // The publication must give what it gave; it may give more tables, and none that were dropped.
 func TestCheckPublishedAllowsMoreButNotLess(t *testing.T) {
-	was := Published{Options: "insert, update", Tables: map[string]string{"public.a": "", "public.b": "WHERE (id > 3)"}}
+	was := Published{Options: "insert, update", Tables: map[string]string{"public.a": "", "public.b": "WHERE (id > 3)"},
+		Entries: map[string]Entry{"": {10, 90, 700}, "table public.a": {1, 91, 0}, "table public.b": {2, 92, 0}}}
+	altered := func(alter func(now *Published)) Published {
+		now := Topology{Published: was}.Clone().Published
+		alter(&now)
+		return now
+	}
 	for _, c := range []struct {
 		story  string
 		now    Published
@@ -51,11 +57,16 @@ func TestCheckPublishedAllowsMoreButNotLess(t *testing.T) {
 		name   string
 	}{
 		{"nothing changed", was, true, ""},
-		{"a table joined", Published{was.Options, map[string]string{"public.a": "", "public.b": "WHERE (id > 3)", "public.c": ""}}, true, ""},
-		{"a table was dropped", Published{was.Options, map[string]string{"public.a": ""}}, false, ""},
-		{"a table left", Published{was.Options, map[string]string{"public.a": ""}}, true, "table_left_publication"},
-		{"a row filter changed", Published{was.Options, map[string]string{"public.a": "", "public.b": "WHERE (id > 4)"}}, true, "publication_altered"},
-		{"an operation is left out", Published{"insert", was.Tables}, true, "publication_altered"},
+		{"a table joined", altered(func(now *Published) { now.Tables["public.c"], now.Entries["table public.c"] = "", Entry{3, 93, 0} }), true, ""},
+		{"a table was dropped", altered(func(now *Published) { delete(now.Tables, "public.b"); delete(now.Entries, "table public.b") }), false, ""},
+		{"a table left", altered(func(now *Published) { delete(now.Tables, "public.b"); delete(now.Entries, "table public.b") }), true, "table_left_publication"},
+		{"a table left and came back", altered(func(now *Published) { now.Entries["table public.b"] = Entry{2, 94, 0} }), true, "publication_altered"},
+		{"a table was dropped and made anew", altered(func(now *Published) { now.Entries["table public.b"] = Entry{5, 94, 0} }), true, ""},
+		{"the publication was dropped and made anew", altered(func(now *Published) { now.Entries[""] = Entry{11, 95, 701} }), true, "publication_altered"},
+		{"the publication was altered and put back", altered(func(now *Published) { now.Entries[""] = Entry{10, 90, 702} }), true, "publication_altered"},
+		{"the publication has another owner", altered(func(now *Published) { now.Entries[""] = Entry{11, 90, 702} }), true, ""},
+		{"a row filter changed", altered(func(now *Published) { now.Tables["public.b"] = "WHERE (id > 4)" }), true, "publication_altered"},
+		{"an operation is left out", altered(func(now *Published) { now.Options = "insert" }), true, "publication_altered"},
 	} {
 		t.Run(c.story, func(t *testing.T) {
 			refusedAs(t, was.CheckPublished(c.now, func(string) (bool, error) { return c.exists, nil }), c.name)
@@ -63,6 +74,8 @@ func TestCheckPublishedAllowsMoreButNotLess(t *testing.T) {
 	}
 	nothing := Published{}
 	refusedAs(t, nothing.CheckPublished(was, nil), "")
+	older := Published{Options: was.Options, Tables: was.Tables} // written down by a LiveDB that noted no entries
+	refusedAs(t, older.CheckPublished(was, nil), "")
 }
 
 // No event may stand behind the checkpoint, and those that its own Kafka transaction wrote must be there, unless retention

@@ -190,7 +190,7 @@ func (w *Writer) Full() <-chan struct{} {
 func (w *Writer) Durable() cdc.LSN { return cdc.LSN(w.durable.Load()) }
 
 func (w *Writer) over() bool {
-	return len(w.batch.arena) >= w.limits.Bytes || len(w.batch.records) >= w.limits.Events
+	return len(w.batch.arena) >= w.limits.Bytes || len(w.batch.records) >= w.limits.Events || w.batch.orderBytes() >= maxOrder
 }
 
 func (w *Writer) due(now time.Time) bool {
@@ -359,5 +359,16 @@ func (w *Writer) failed(err error) error {
 		outcome = "unknown"
 	}
 	w.metrics.KafkaTransactions.WithLabelValues(outcome).Inc()
-	return err
+	return w.named(err)
+}
+
+// named adds to the refusal of a table's record what helps there and for no topic of the stream's own.
+func (w *Writer) named(err error) error {
+	var large *kafka.TooLargeError
+	if !errors.As(err, &large) || large.Topic == w.topics.Transaction() || large.Topic == w.topics.Checkpoint() || large.Topic == w.topics.Truncate() {
+		return err
+	}
+	refusal := large.Refusal()
+	refusal.Remedy += ", or leave the table or its large column out of the publication" + anew
+	return refusal
 }

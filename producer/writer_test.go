@@ -37,6 +37,8 @@ func TestAlarmIsNeverForWhatTheWriterCannotDoNow(t *testing.T) {
 	}
 }
 
+// Kafka needs nine seconds to notice that a broker is gone (broker.session.timeout.ms), which is no stall yet; and for as long as
+// a stall a source that shuts down waits for us.
 func TestTickNoticesThatKafkaDoesNotCommit(t *testing.T) {
 	w := idleWriter(Limits{})
 	must(t, w.Tick(time.Now()))
@@ -47,8 +49,9 @@ func TestTickNoticesThatKafkaDoesNotCommit(t *testing.T) {
 	if w.Full() == nil {
 		t.Error("there is room though every batch is in flight")
 	}
-	must(t, w.Tick(time.Now().Add(DefaultStall/2)))
-	if err := w.Tick(time.Now().Add(2 * DefaultStall)); !errors.Is(err, ErrStalled) {
+	oldest := time.Unix(0, w.oldest.Load())
+	must(t, w.Tick(oldest.Add(10*time.Second)))
+	if err := w.Tick(oldest.Add(15 * time.Second)); !errors.Is(err, ErrStalled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -75,5 +78,44 @@ func TestAPositionIsKeptUntilItMayBeAcknowledged(t *testing.T) {
 	must(t, w.Commit(tx(8, 0xa00).Transaction))
 	if w.quiet != 0 {
 		t.Errorf("%s was said in the middle of a transaction, and is kept", w.quiet)
+	}
+}
+
+// All that there was below what is acknowledged has been delivered, so a transaction that begins there is of another history. One that
+// begins right there is the next.
+func TestATransactionBelowWhatIsAcknowledgedIsRefused(t *testing.T) {
+	at := start()
+	at.Commit, at.End, at.AckedUpto = 0x210, 0x220, 0x300
+	refusedAs(t, assemble(at).Begin(tx(7, 0x2f8).Transaction), "source_rewritten")
+	refusedAs(t, assemble(at).Begin(tx(7, 0x300).Transaction), "")
+	refusedAs(t, assemble(at).Begin(tx(7, 0x210).Transaction), "") // again: it is skipped
+}
+
+// Where a checkpoint may be gone on from: whose history it is, and neither further than the source nor behind its slot.
+func TestACheckpointIsHeldAgainstItsSource(t *testing.T) {
+	was := Source{SystemID: "7", Timeline: 2, NeonTimeline: "n", Database: "d", Slot: "s", Publication: "p"}
+	c := Checkpoint{Source: was, Commit: 0x210, End: 0x220, AckedUpto: 0x300}
+	for _, s := range []struct {
+		name               string
+		alter              func(now *Source)
+		confirmed, current cdc.LSN
+	}{
+		{"", nil, 0x300, 0x300},
+		{"", nil, 0x220, 0x900},
+		{"checkpoint_ahead_of_wal", nil, 0x220, 0x21f},
+		{"checkpoint_ahead_of_wal", nil, 0x220, 0x2ff}, // it holds the last commit, and not what was acknowledged behind it
+		{"slot_ahead_of_checkpoint", nil, 0x301, 0x900},
+		{"system_identifier_changed", func(now *Source) { now.SystemID = "8" }, 0x300, 0x900},
+		{"timeline_changed", func(now *Source) { now.Timeline = 3 }, 0x300, 0x900},
+		{"neon_timeline_changed", func(now *Source) { now.NeonTimeline = "" }, 0x300, 0x900},
+		{"database_changed", func(now *Source) { now.Database = "e" }, 0x300, 0x900},
+		{"slot_changed", func(now *Source) { now.Slot = "t" }, 0x300, 0x900},
+		{"publication_changed", func(now *Source) { now.Publication = "q" }, 0x300, 0x900},
+	} {
+		now := was
+		if s.alter != nil {
+			s.alter(&now)
+		}
+		refusedAs(t, c.Check(now, s.confirmed, s.current), s.name)
 	}
 }

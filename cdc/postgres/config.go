@@ -57,6 +57,9 @@ func (c Config) senderTimeout() time.Duration {
 	return c.SenderTimeout
 }
 
+// Silence is after how long without a word a connection is first taken for half open.
+func (c Config) Silence() time.Duration { return 3 * c.senderTimeout() }
+
 // parse is Parse with what the other fields ask for.
 func (c Config) parse() (*pgx.ConnConfig, error) {
 	if t := c.senderTimeout(); t < minSenderTimeout || t > maxSenderTimeout {

@@ -73,9 +73,15 @@ func (c *Conn) Close() {
 	c.pg.Close(ctx) // an error here says that it is closed already
 }
 
-// notice catches the one warning that hides a loss: Postgres 18 goes on without a publication that it cannot find.
+// HidesLoss tells the one warning that hides a loss: Postgres 18 goes on without a publication that it cannot find
+// (LoadPublications, the one warning of pgoutput.c). Its text is in the server's language, and its SQLSTATE is that of others too, such
+// as of a standby that synchronized_standby_slots names and that is away: where it was raised has to tell it.
+func HidesLoss(severity, file, text string) bool {
+	return severity == "WARNING" && (file == "pgoutput.c" || strings.HasPrefix(text, "skipped loading publication"))
+}
+
 func (c *Conn) notice(n *pgconn.Notice) {
-	if n.Code == "42704" || len(n.Message) > 8 && n.Message[:8] == "skipped " {
+	if HidesLoss(n.SeverityUnlocalized, n.File, n.Message) {
 		c.fatal.Store(&cdc.Refusal{Name: "publication_missing", Unsafe: true,
 			Problem: fmt.Sprintf("the source goes on without the publication %s (%s)", c.config.Publication, n.Message),
 			Remedy:  "changes may be lost to this stream: drop the slot and start a new stream under another --prefix"})

@@ -22,20 +22,26 @@ func temporarySlot(what string) string {
 	return "livedb_" + what + "_" + strings.ToLower(rand.Text()[:12])
 }
 
-// readCopy copies a slot to the temporary one that the connection is configured to read.
+// readCopy copies a slot to the temporary one that the connection is configured to read. Whether it reaches back is the copy's to tell:
+// the slot may be moved while it is copied.
 func (c *Conn) readCopy(ctx context.Context, slot string, at cdc.LSN) error {
-	confirmed, err := c.text(ctx, fmt.Sprintf(
-		"SELECT coalesce((SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = %s AND wal_status <> 'lost'), '')", literal(slot)))
+	status, err := c.text(ctx, fmt.Sprintf("SELECT coalesce((SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s), 'lost')", literal(slot)))
 	if err != nil {
 		return fmt.Errorf("look at the slot %s: %w", slot, err)
 	}
-	if lsn, err := parseLSN(confirmed); err != nil {
-		return err
-	} else if confirmed == "" || lsn > at {
+	if status == "lost" {
 		return ErrNoWitness
 	}
 	if _, err := c.text(ctx, fmt.Sprintf("SELECT pg_copy_logical_replication_slot(%s, %s, true)", literal(slot), literal(c.config.Slot))); err != nil {
 		return fmt.Errorf("copy the slot %s to read it again: %w", slot, err)
 	}
-	return nil
+	confirmed, err := c.text(ctx, fmt.Sprintf("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = %s", literal(c.config.Slot)))
+	if err != nil {
+		return fmt.Errorf("look at the copy of the slot %s: %w", slot, err)
+	}
+	lsn, err := parseLSN(confirmed)
+	if err == nil && lsn > at {
+		err = ErrNoWitness
+	}
+	return err
 }

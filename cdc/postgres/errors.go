@@ -34,11 +34,14 @@ func streamError(err error, c Config) error {
 	case "55000": // object_not_in_prerequisite_state
 		return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s cannot be read any more (%s)", c.Slot, e.Message),
 			Remedy: "changes are lost to this stream: drop the slot and start a new stream under another --prefix", Err: err}
-	case "58P01": // undefined_file: a slot whose WAL was removed, and that was not told yet
-		if strings.HasPrefix(e.Message, "requested WAL segment ") {
+	case "58P01": // undefined_file: a slot whose WAL was removed, and that was not told yet. The text may be in another language
+		if strings.HasPrefix(e.Message, "requested WAL segment ") || e.Routine == "WalSndSegmentOpen" || e.Routine == "CheckXLogRemoved" {
 			return &cdc.Refusal{Name: "slot_wal_lost", Unsafe: true, Problem: fmt.Sprintf("the slot %s cannot be read any more (%s)", c.Slot, e.Message),
 				Remedy: "changes are lost to this stream: drop the slot and start a new stream under another --prefix", Err: err}
 		}
+	case "22021", "22P05": // character_not_in_repertoire, untranslatable_character: a database of the encoding SQL_ASCII holds any bytes
+		return &cdc.Refusal{Name: "unencodable_value", Problem: fmt.Sprintf("a value in the WAL is no text that the source can give us (%s)", e.Message),
+			Remedy: "the stream stops before its transaction, so nothing is lost yet: leave the table out of the publication and start a new stream under another --prefix, for WAL is decoded with the publication of its time", Err: err}
 	case "42704": // undefined_object
 		return &cdc.Refusal{Name: "slot_or_publication_missing", Unsafe: true,
 			Problem: fmt.Sprintf("the slot %s or the publication %s is gone or was re-created after the slot (%s)", c.Slot, c.Publication, e.Message),
@@ -58,7 +61,7 @@ func (e *SlotBusyError) Error() string {
 
 // pgError keeps what streamError looks at.
 func pgError(m *pgproto3.ErrorResponse) *pgconn.PgError {
-	return &pgconn.PgError{Severity: m.Severity, Code: m.Code, Message: m.Message, Detail: m.Detail, Hint: m.Hint}
+	return &pgconn.PgError{Severity: m.Severity, Code: m.Code, Message: m.Message, Detail: m.Detail, Hint: m.Hint, Routine: m.Routine}
 }
 
 // literal quotes a text for a replication command.

@@ -39,6 +39,11 @@ func (m *Monitor) Publication(ctx context.Context) (*Publication, error) {
 	return readPublication(ctx, m.conn, m.publication)
 }
 
+// Identities refuses a publication with a table whose UPDATE and DELETE fail because of it.
+func (m *Monitor) Identities(ctx context.Context) error {
+	return publishedIdentities(ctx, m.conn, m.config)
+}
+
 // Address returns the source's host:port/database.
 func (m *Monitor) Address() string { return Address(m.conn.Config()) }
 

@@ -64,8 +64,11 @@ func TestPreflightRefuses(t *testing.T) {
 	})
 	t.Run("a published table without replica identity", func(t *testing.T) {
 		url, _ := database(t, "CREATE TABLE bare (a int)", "CREATE PUBLICATION livedb FOR TABLE bare")
-		_, err := postgres.Preflight(t.Context(), config(url))
-		wantRefusal(t, err, "no_replica_identity", "bare")
+		server, err := postgres.Preflight(t.Context(), config(url))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRefusal(t, server.Harm, "no_replica_identity", "bare")
 	})
 	t.Run("a table that is not there, or not published", func(t *testing.T) {
 		url, conn := database(t, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")

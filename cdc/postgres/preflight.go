@@ -25,6 +25,9 @@ type Server struct {
 
 	// Wanted are the configured tables, as long as there is no publication.
 	Wanted []PublishedTable
+
+	// Harm is what the publication does to the application; nil: nothing. It is no reason to end a stream, which loses nothing by it.
+	Harm *cdc.Refusal
 }
 
 // Slot is a replication slot as pg_replication_slots shows it.

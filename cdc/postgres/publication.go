@@ -17,6 +17,16 @@ type Publication struct {
 	Name    string
 	Options string // what it publishes of each table, as CREATE PUBLICATION takes it
 	Tables  []PublishedTable
+	Entries []PublicationEntry
+}
+
+// PublicationEntry is a row of the catalog that the publication rests on: its own, or one that puts a table or a schema into it. What
+// was taken out and put back has another OID, and what was written meanwhile was not published.
+type PublicationEntry struct {
+	Name    string // such as "table public.a"; empty for the publication itself
+	Object  uint32 // OID of the table or schema; of the publication, of its owner
+	OID     uint32
+	Version uint32 // of the publication: the transaction that last altered it
 }
 
 // PublishedTable is one table of a publication.
@@ -38,6 +48,18 @@ func readPublication(ctx context.Context, conn *pgx.Conn, name string) (*Publica
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the publication %s: %w", name, err)
+	}
+	entries, err := conn.Query(ctx, `
+		SELECT '', pubowner, oid, xmin::text::bigint FROM pg_publication WHERE pubname = $1
+		UNION ALL SELECT 'table ' || n.nspname || '.' || c.relname, c.oid, r.oid, 0 FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
+		          JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = $1
+		UNION ALL SELECT 'schema ' || n.nspname, n.oid, r.oid, 0 FROM pg_publication p JOIN pg_publication_namespace r ON r.pnpubid = p.oid
+		          JOIN pg_namespace n ON n.oid = r.pnnspid WHERE p.pubname = $1`, name)
+	if err != nil {
+		return nil, fmt.Errorf("read the entries of publication %s: %w", name, err)
+	}
+	if p.Entries, err = pgx.CollectRows(entries, pgx.RowToStructByPos[PublicationEntry]); err != nil {
+		return nil, fmt.Errorf("read the entries of publication %s: %w", name, err)
 	}
 	// Without a column list attnames holds all columns, which may grow: only a true list is an option.
 	rows, err := conn.Query(ctx, `
@@ -68,11 +90,19 @@ func checkPublication(ctx context.Context, conn *pgx.Conn, c Config, s *Server) 
 				Remedy: fmt.Sprintf("run ALTER PUBLICATION %s ADD TABLE %s, or name another publication with --publication", quote(c.Publication), quoteTable(t))}
 		}
 	}
-	return checkIdentities(ctx, conn, c, `
-		SELECT t.schemaname || '.' || t.tablename FROM pg_publication_tables t
-		JOIN pg_publication p ON p.pubname = t.pubname AND (p.pubupdate OR p.pubdelete)
+	err := publishedIdentities(ctx, conn, c)
+	if errors.As(err, &s.Harm) {
+		return nil
+	}
+	return err
+}
+
+// publishedIdentities refuses a publication that makes the application's changes of a table fail.
+func publishedIdentities(ctx context.Context, conn *pgx.Conn, c Config) error {
+	return checkIdentities(ctx, conn, `
+		FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname AND (p.pubupdate OR p.pubdelete)
 		JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-		WHERE t.pubname = $1 AND `+withoutIdentity, c.Publication)
+		WHERE t.pubname = $1`, c.Publication)
 }
 
 // checkTables refuses tables that the publication to be made could not or should not hold, and returns those it will.
@@ -97,14 +127,22 @@ func checkTables(ctx context.Context, conn *pgx.Conn, c Config) ([]PublishedTabl
 			return nil, &cdc.Refusal{Name: "table_missing", Problem: fmt.Sprintf("the source has no table %s", t), Remedy: "create it, or correct --tables"}
 		}
 	}
-	return found, checkIdentities(ctx, conn, c, `SELECT n.nspname || '.' || c.relname`+tables+` AND `+withoutIdentity, c.Tables)
+	return found, checkIdentities(ctx, conn, tables, c.Tables)
 }
 
-// withoutIdentity is true of a table whose UPDATE and DELETE would fail once it is published.
-const withoutIdentity = `(c.relreplident = 'n' OR c.relreplident = 'd' AND c.relkind = 'r'
-	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)) ORDER BY 1 LIMIT 1`
+// HasIdentity is true, in SQL, of a table c of pg_class whose UPDATE and DELETE go on once it is published. A deferrable primary key is no
+// identity (RelationGetIndexList in relcache.c), and the index of one may have been dropped.
+const HasIdentity = `CASE c.relreplident WHEN 'n' THEN false WHEN 'f' THEN true
+	WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
+	ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) END`
 
-func checkIdentities(ctx context.Context, conn *pgx.Conn, c Config, query string, args ...any) error {
+// checkIdentities refuses a table without identity among those that a FROM clause gives as c, and among their partitions, which are
+// written with their own.
+func checkIdentities(ctx context.Context, conn *pgx.Conn, from string, args ...any) error {
+	query := `WITH published AS (SELECT c.oid, c.relkind ` + from + `)
+		SELECT n.nspname || '.' || c.relname FROM published t LEFT JOIN LATERAL pg_partition_tree(t.oid) leaf ON t.relkind = 'p' AND leaf.isleaf
+		JOIN pg_class c ON c.oid = coalesce(leaf.relid, t.oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'r' AND NOT ` + HasIdentity + ` ORDER BY 1 LIMIT 1`
 	rows, err := conn.Query(ctx, query, args...)
 	if err != nil {
 		return fmt.Errorf("read the tables' replica identities: %w", err)

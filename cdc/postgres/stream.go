@@ -67,8 +67,8 @@ type StreamOptions struct {
 	Read  func(int) // bytes that one read of the socket brought
 	Stray func()    // a stream abort that nobody asked for
 
-	// Silence is how long the source may say nothing before the connection is taken for half open; zero means three
-	// wal_sender_timeouts. A source that decodes a huge transaction is silent too.
+	// Silence is how long the source may say nothing before the connection is taken for half open; zero means
+	// Config.Silence. A source that decodes a huge transaction is silent too.
 	Silence time.Duration
 }
 
@@ -81,7 +81,7 @@ func (c *Conn) Start(ctx context.Context, at cdc.EndLSN, options StreamOptions) 
 		return nil, streamError(err, c.config)
 	}
 	s := &Stream{conn: c, decoder: pgoutput.NewDecoder(), received: cdc.LSN(at), heard: time.Now(),
-		bytes: options.Bytes, stray: options.Stray, silence: cmp.Or(options.Silence, 3*c.config.senderTimeout())}
+		bytes: options.Bytes, stray: options.Stray, silence: cmp.Or(options.Silence, c.config.Silence())}
 	if s.bytes == nil {
 		s.bytes = func(int) {}
 	}
@@ -210,7 +210,12 @@ func (s *Stream) receive() error {
 		return s.copyData(m.Data)
 	case *pgproto3.ErrorResponse:
 		return streamError(pgError(m), s.conn.config)
-	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
+	case *pgproto3.NoticeResponse:
+		if refusal := s.conn.fatal.Load(); refusal != nil { // now: what follows it in the same read must not be handled
+			return refusal
+		}
+		return nil
+	case *pgproto3.ParameterStatus:
 		return nil
 	case *pgproto3.CopyDone, *pgproto3.CommandComplete: // as a server does that is shut down
 		return &LostError{errors.New("the source ended the stream")}

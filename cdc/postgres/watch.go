@@ -18,6 +18,9 @@ type Look struct {
 	Keep    int64 // max_slot_wal_keep_size in bytes; below 0 there is no limit
 	Segment int64 // bytes: WAL is kept and removed by whole segments
 
+	// Idle is idle_replication_slot_timeout: a slot that nobody used for so long is invalidated. 0: never, as before Postgres 18.
+	Idle time.Duration
+
 	// Neon removes a slot once so many snapshot files are newer than its restart_lsn; 0 elsewhere.
 	SnapLimit int
 	Neon      bool
@@ -81,17 +84,20 @@ func (w *Watch) Look(ctx context.Context) (*Look, error) {
 	l := &Look{}
 	var current string
 	var mayCount bool
+	var idle int64
 	err := w.conn.QueryRow(ctx, `
 		SELECT clock_timestamp(), pg_current_wal_lsn()::text,
 		       (SELECT CASE WHEN setting = '-1' THEN -1 ELSE setting::bigint << 20 END FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
 		       (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'),
+		       coalesce((SELECT setting::bigint * CASE unit WHEN 'min' THEN 60 ELSE 1 END FROM pg_settings WHERE name = 'idle_replication_slot_timeout'), 0),
 		       coalesce(nullif(current_setting('neon.timeline_id', true), ''), '') <> '',
 		       coalesce(nullif(current_setting('neon.logical_replication_max_snap_files', true), '')::int, 0),
 		       has_function_privilege('pg_ls_logicalsnapdir()', 'EXECUTE')`).
-		Scan(&l.Time, &current, &l.Keep, &l.Segment, &l.Neon, &l.SnapLimit, &mayCount)
+		Scan(&l.Time, &current, &l.Keep, &l.Segment, &idle, &l.Neon, &l.SnapLimit, &mayCount)
 	if err != nil {
 		return nil, fmt.Errorf("look at the source's WAL: %w", err)
 	}
+	l.Idle = time.Duration(idle) * time.Second
 	if l.Current, err = parseLSN(current); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -9,6 +13,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/livedb/livedb/cdc/envelope"
 	"github.com/livedb/livedb/internal/kafka"
 )
 
@@ -50,6 +55,62 @@ func TestAudit(t *testing.T) {
 		t.Errorf("audit exits with %d and says %s", code, stdout)
 	}
 	seesTheFault(t, p, topic)
+	followed(t, p)
+}
+
+// An audit that follows the stream tells of the fault in its metrics and, for the dashboard, in the status topic.
+func followed(t *testing.T, p place) {
+	t.Helper()
+	audit := start(t, append([]string{"audit", "--follow", "--ops-listen", "127.0.0.1:0"}, p.kafka...)...)
+	_, address, _ := strings.Cut(audit.await("metrics are served"), "address=")
+	awaitThat(t, "the metrics count the fault", func() bool {
+		response, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), `livedb_audit_violations_total{kind="duplicate"} 1`)
+	})
+	client, err := kafka.Connect(t.Context(), kafka.Config{Brokers: []string{p.broker}, ClientID: "livedb/test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	awaitThat(t, "the status tells of it", func() bool {
+		scan, err := kafka.OpenScan(client, envelope.Topics(p.prefix).Status(), 0, sarama.OffsetOldest)
+		if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+			return false // it is made with the first report
+		}
+		for err == nil {
+			r, more, next := scan.Next(t.Context())
+			if err = next; err == nil && !more {
+				return false
+			}
+			if strings.Contains(string(r.Value), `"audit"`) && strings.Contains(string(r.Value), "duplicate") {
+				return true
+			}
+		}
+		t.Fatal(err)
+		return false
+	})
+	var exit *exec.ExitError
+	if err := audit.stop(syscall.SIGTERM, 10*time.Second); !errors.As(err, &exit) || exit.ExitCode() != exitFindings {
+		t.Errorf("the audit ends with %v", err)
+	}
+}
+
+// awaitThat polls until a condition holds.
+func awaitThat(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); <-time.After(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in a minute: %s", what)
+		}
+	}
 }
 
 // A person sees what was found, where, and what was not looked at.

@@ -37,7 +37,7 @@ func (c *demoCommand) stream(i *invocation, s *stack, listener net.Listener, log
 		return nil, err
 	}
 	h.publish(k.config("demo"), s.prefix)
-	h.runProcess(k, demoName, s.results)
+	h.runProcess(k, transactionFlags{}, demoName, s.results)
 	h.runUI(k, c.uiFlags, listener)
 
 	var result *summary

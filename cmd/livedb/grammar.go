@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/livedb/livedb/cdc/postgres"
+	"github.com/livedb/livedb/internal/kafka"
 )
 
 // grammar is the command line. Every flag may also stand in the environment as LIVEDB_<FLAG> or in the YAML file.
@@ -75,7 +76,19 @@ type topicFlags struct {
 	BatchEvents int    `name:"batch-events" default:"10000" help:"A Kafka transaction commits early with so many events: 1 to 1000000; 0 is the default."`
 	Compression string `name:"compression" enum:"none,gzip,snappy,lz4,zstd" default:"lz4" help:"How batches are compressed: none, gzip, snappy, lz4 or zstd."`
 
-	TransactionTimeout time.Duration `name:"transaction-timeout" default:"5m" help:"After what time Kafka aborts the open transaction of a cdc that died: 1s to 15m."`
+	transactionFlags
+}
+
+// transactionFlags are of every role that writes transactions.
+type transactionFlags struct {
+	TransactionTimeout time.Duration `name:"transaction-timeout" default:"5m" help:"After what time Kafka aborts the open transaction of a cdc or process that died: 1s to 15m."`
+}
+
+// brokers is Kafka as a role that writes transactions reaches it.
+func (t transactionFlags) brokers(k kafkaFlags, role string) kafka.Config {
+	c := k.config(role)
+	c.TransactionTimeout = t.TransactionTimeout
+	return c
 }
 
 // uiFlags are the dashboard's.

@@ -76,6 +76,7 @@ func (h *host) serveOps(l net.Listener) {
 	}
 	server := &http.Server{Handler: ui.OpsHandler(h.board, metrics.Handler(h.registry)), ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(h.ctx, func() { server.Close() })
+	h.log.Info("metrics are served", "address", l.Addr().String())
 	h.group.Go(func() error {
 		defer stop()
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

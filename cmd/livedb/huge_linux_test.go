@@ -82,6 +82,15 @@ func TestAHugeTransaction(t *testing.T) {
 		t.Errorf("%d events of %d, in %d transactions", seen, rows, began)
 	}
 	withinMemory(t, running)
+	audit := append([]string{"audit"}, p.both...)
+	if rows == hugeRows { // the state's would wait for the stream to be idle
+		audit = append(audit, "--only", "stream,source")
+	}
+	code, stdout, stderr := livedb(t, ctx, audit...)
+	t.Logf("%s%s", stdout, stderr)
+	if code != exitDone {
+		t.Errorf("the audit ends with %d", code)
+	}
 }
 
 // inTheMiddle holds that the process went on within the transaction: it says at which seq.

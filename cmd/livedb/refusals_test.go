@@ -74,6 +74,7 @@ func TestRefusals(t *testing.T) {
 		{"kafka password in clear", []string{"cdc", "--source", url, "--kafka", "k.example.com:9092", "--kafka-sasl", "PLAIN", "--kafka-user", "u", "--kafka-password", "hidden"}, exitFailure, []string{"k.example.com:9092", "--kafka-tls"}},
 		{"sender timeout", []string{"cdc", "--source", url, "--kafka", broker, "--sender-timeout", "1s"}, exitFailure, []string{"1s", "--sender-timeout"}},
 		{"transaction timeout", []string{"cdc", "--source", url, "--kafka", broker, "--transaction-timeout", "1h"}, exitFailure, []string{"1h0m0s", "--transaction-timeout"}},
+		{"transaction timeout of process", []string{"process", "--kafka", broker, "--transaction-timeout", "2h"}, exitFailure, []string{"2h0m0s", "--transaction-timeout"}},
 		{"decoding memory", []string{"cdc", "--source", url, "--kafka", broker, "--decoding-memory", "256 MB"}, exitFailure, []string{`"256 MB"`, "--decoding-memory as 256MB"}},
 		{"batch", []string{"cdc", "--source", url, "--kafka", broker, "--batch-bytes", "1000"}, exitFailure, []string{"1000", "65536 to 67108864", "--batch-bytes"}},
 		{"linger", []string{"cdc", "--source", url, "--kafka", broker, "--linger=-1s"}, exitFailure, []string{"-1s", "0s to 10s"}},

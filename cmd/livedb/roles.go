@@ -34,8 +34,8 @@ func (h *host) runCDC(k kafkaFlags, t topicFlags, source postgres.Config, retent
 	return nil
 }
 
-func (h *host) runProcess(k kafkaFlags, schema string, retention int64) {
-	c := processor.Config{Kafka: k.config("process"), Prefix: k.Prefix, View: processor.Orders(schema), NoSnapshot: true, RetentionBytes: retention,
+func (h *host) runProcess(k kafkaFlags, t transactionFlags, schema string, retention int64) {
+	c := processor.Config{Kafka: t.brokers(k, "process"), Prefix: k.Prefix, View: processor.Orders(schema), NoSnapshot: true, RetentionBytes: retention,
 		Metrics: metrics.NewProcessor(h.registry), Status: h.board.Role("process"), Log: h.log.With("role", "process")}
 	h.role(func(ctx context.Context) error { return processor.Run(ctx, c) })
 }

@@ -42,7 +42,7 @@ func (c *runCommand) Run(i *invocation) error {
 		return c.stopped(i, err)
 	}
 	h.publish(c.kafkaFlags.config("run"), c.Prefix)
-	h.runProcess(c.kafkaFlags, c.ViewSchema, 0)
+	h.runProcess(c.kafkaFlags, c.transactionFlags, c.ViewSchema, 0)
 	h.runUI(c.kafkaFlags, c.uiFlags, listener)
 	h.log.Info("dashboard", "url", "http://"+listener.Addr().String())
 	return c.stopped(i, h.wait())

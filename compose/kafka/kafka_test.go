@@ -135,7 +135,8 @@ func (w *writer) holds(want ...string) {
 	}
 }
 
-// A new node takes a transaction, and gives what was committed but not what was left open.
+// A new node takes a transaction, and gives what was committed but not what was left open. Who left it, and goes on, hears that
+// it was fenced.
 func TestTransaction(t *testing.T) {
 	t.Parallel()
 	w := newWriter(t, apachekafka.TestCluster(t, apachekafka.Config{}))
@@ -147,7 +148,13 @@ func TestTransaction(t *testing.T) {
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	w.reopen()
+	fenced := w.Producer
+	defer fenced.Close()
+	w.open()
+	fenced.Send(&sarama.ProducerMessage{Topic: w.topic, Value: sarama.StringEncoder("late")})
+	if err := fenced.Flush(); !kafka.Fenced(err) {
+		t.Errorf("the fenced producer says %v", err)
+	}
 	w.holds("committed")
 }
 

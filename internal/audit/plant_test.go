@@ -150,6 +150,11 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for _, f := range r.Findings {
+				if f.Seq > 0 && f.Position.Commit == 0 && c.what != "a torn transaction" { // there the record that tells it is gone too
+					t.Errorf("a finding of an event has no Position: %s", f)
+				}
+			}
 			if diff := cmp.Diff(append([]string{}, c.stream...), tell(&r.Verdict)); diff != "" {
 				t.Errorf("stream audit (-want +got):\n%s", diff)
 			}

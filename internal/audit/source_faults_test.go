@@ -223,16 +223,16 @@ func misplaced(whole contents) []fault {
 	wrong := commit(whole[a][2]) + ":4"
 	return []fault{
 		{"nothing", func(*testing.T, contents) {}, nil},
-		{"a loss", func(_ *testing.T, c contents) { c[a] = slices.Delete(c[a], 1, 2) }, []string{"missing " + at(a, 1) + " the topic does not"}},
+		{"a loss", func(_ *testing.T, c contents) { c[a] = slices.Delete(c[a], 1, 2) }, []string{"missing " + at(a, 1) + ` {"id":"2"}: the source's WAL has "c" of public.a here, and the topic does not`}},
 		{"a loss at the end", func(_ *testing.T, c contents) { c[b] = c[b][:2] }, []string{"missing " + at(b, 2) + " the topic does not"}},
 		{"a loss of all of a table", func(_ *testing.T, c contents) { c[b] = nil },
 			[]string{"missing " + at(b, 0), "missing " + at(b, 1), "missing " + at(b, 2)}},
-		{"a duplicate", func(_ *testing.T, c contents) { c[a] = slices.Insert(c[a], 1, c[a][0]) }, []string{"duplicate " + at(a, 0) + " stands before it"}},
+		{"a duplicate", func(_ *testing.T, c contents) { c[a] = slices.Insert(c[a], 1, c[a][0]) }, []string{"duplicate " + at(a, 0) + " " + string(whole[a][0].Key) + ": "}},
 		{"a duplicate elsewhere", func(_ *testing.T, c contents) { c[b] = slices.Insert(c[b], 0, c[a][0]) },
 			[]string{"duplicate " + at(a, 0) + " stands before it"}},
 		{"a late duplicate", func(_ *testing.T, c contents) { c[a] = append(c[a], c[a][0]) },
 			[]string{"reordered " + at(a, 0) + " stands behind", "duplicate " + at(a, 0) + " stands before it"}},
-		{"a swap", func(_ *testing.T, c contents) { c[a][0], c[a][1] = c[a][1], c[a][0] }, []string{"reordered " + at(a, 0) + " stands behind " + at(a, 1)}},
+		{"a swap", func(_ *testing.T, c contents) { c[a][0], c[a][1] = c[a][1], c[a][0] }, []string{"reordered " + at(a, 0) + " " + string(whole[a][0].Key) + ": it stands behind " + at(a, 1)}},
 		{"a wrong topic", func(_ *testing.T, c contents) { c[b], c[a] = append(c[b], c[a][3]), slices.Delete(c[a], 3, 4) },
 			[]string{"reordered " + at(a, 3), "altered " + at(a, 3) + " belongs to topic"}},
 		{"an invented event", func(_ *testing.T, c contents) {
@@ -328,7 +328,7 @@ func expect(t *testing.T, r *audit.SourceReport, want []string) {
 	for _, w := range want {
 		f := strings.SplitN(w, " ", 3)
 		i := slices.IndexFunc(left, func(g audit.Finding) bool {
-			return string(g.Kind) == f[0] && (f[1] == "" || g.Position.String() == f[1]) && (len(f) < 3 || strings.Contains(g.Text, f[2]))
+			return string(g.Kind) == f[0] && (f[1] == "" || g.Position.String() == f[1]) && (len(f) < 3 || strings.Contains(g.String(), f[2]))
 		})
 		if i < 0 {
 			t.Errorf("no finding is %q", w)

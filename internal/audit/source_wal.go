@@ -191,7 +191,7 @@ func (w *walReader) turn(ctx context.Context, network net.Conn, decoder *oracle.
 	case *pgproto3.ErrorResponse:
 		return fmt.Errorf("%s (SQLSTATE %s)", m.Message, m.Code)
 	case *pgproto3.NoticeResponse:
-		if m.Code == "42704" || strings.HasPrefix(m.Message, "skipped ") { // Postgres 18 goes on without the publication
+		if postgres.HidesLoss(m.SeverityUnlocalized, m.File, m.Message) {
 			return fmt.Errorf("the source decodes without the publication: %s", m.Message)
 		}
 	}

@@ -20,6 +20,7 @@ type published struct {
 	schema, name string
 	columns      []oracle.Column
 	full         bool
+	root         bool   // partitioned: its rows are those of its partitions
 	from         string // the FROM clause's table
 	reason       string // why it cannot be judged; empty if it can
 }
@@ -64,17 +65,17 @@ func (r tableReader) published(ctx context.Context, publication string) (map[str
 	}
 	tables := map[string]published{}
 	var t published
-	var root, filtered bool
+	var filtered bool
 	var column string
 	var oid uint32
 	var mod int32
-	_, err = pgx.ForEachRow(rows, []any{&t.schema, &t.name, &t.full, &root, &filtered, &column, &oid, &mod}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&t.schema, &t.name, &t.full, &t.root, &filtered, &column, &oid, &mod}, func() error {
 		full := t.schema + "." + t.name
 		p, known := tables[full]
 		if !known {
 			p = t
 			p.from = pgx.Identifier{t.schema, t.name}.Sanitize()
-			if !root {
+			if !t.root {
 				p.from = "ONLY " + p.from
 			}
 			if filtered {

@@ -41,10 +41,16 @@ func (b *bench) audited() *audit.StreamReport {
 		func(r *audit.StreamReport) []audit.Finding { return r.Findings })
 }
 
-// auditedSource audits the stream against the source's WAL.
+// auditedSource audits the stream against the source's WAL, as far as the replay slot has it.
 func (b *bench) auditedSource() *audit.SourceReport {
 	b.t.Helper()
-	c := audit.SourceConfig{Client: b.client(), Prefix: b.config.Prefix, Source: b.config.Source}
+	return b.auditedSourceBy("")
+}
+
+// auditedSourceBy does it with the WAL that another slot has.
+func (b *bench) auditedSourceBy(slot string) *audit.SourceReport {
+	b.t.Helper()
+	c := audit.SourceConfig{Client: b.client(), Prefix: b.config.Prefix, Source: b.config.Source, OracleSlot: slot}
 	return report(b, func(ctx context.Context) (*audit.SourceReport, error) { return audit.Source(ctx, c) },
 		func(r *audit.SourceReport) []audit.Finding { return r.Findings })
 }

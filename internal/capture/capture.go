@@ -56,17 +56,13 @@ type Config struct {
 const (
 	drainLimit = 1500 * time.Millisecond // for the last commit after the role was told to stop
 	repeatLog  = 10 * time.Second        // between two log lines for the same reason; status and metrics have each
-
-	// A source that decodes a huge transaction is as silent as one that is gone: each time, we wait twice as long.
-	firstSilence = 90 * time.Second
-	lastSilence  = time.Hour
 )
 
 // Run streams until the context ends, which is no error, or until a *cdc.Refusal or a misfit of Kafka's topics says that
 // trying again would not help. It returns an error of its first preflight at once; later it waits for the source and
 // for Kafka as long as it takes.
 func Run(ctx context.Context, c Config) error {
-	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}}
+	r := &role{Config: c, topics: envelope.Topics(c.Prefix), progress: &producer.Progress{}, silence: silence{first: c.Source.Silence()}}
 	r.report()
 	r.warden = newWarden(r)
 	if r.began = time.Now(); c.Drain != nil {
@@ -79,6 +75,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	for first := true; ; first = false {
 		before, began := r.progress.Commits.Load(), time.Now()
+		r.flow = flow{}
 		if before > 0 {
 			r.NewEpoch = 0
 		}
@@ -109,9 +106,7 @@ func Run(ctx context.Context, c Config) error {
 		lived := r.served.After(began) && time.Since(r.served) > settled
 		fresh := lived || r.progress.Commits.Load() != before
 		pause := pauses.next(v, fresh)
-		if errors.Is(err, postgres.ErrSilent) {
-			r.silence = min(2*max(r.silence, firstSilence), lastSilence)
-		}
+		r.silence.next(errors.Is(err, postgres.ErrSilent), r.flow.lasted())
 		if fresh || v.reason != told.reason || time.Since(told.at) > repeatLog {
 			c.Log.Warn("the stream starts again", "reason", err, "in", pause.Round(time.Millisecond))
 			told.reason, told.at = v.reason, time.Now()
@@ -132,8 +127,9 @@ type role struct {
 	topics   envelope.Topics
 	progress *producer.Progress
 	warden   *warden
-	served   time.Time     // when the source last began to stream to us; zero: never
-	silence  time.Duration // that a session allows the source; 0 is the default
+	served   time.Time // when the source last began to stream to us; zero: never
+	silence  silence
+	flow     flow // of the session's WAL
 	began    time.Time
 	tries    int          // of a drain, in a row without progress
 	recovery *Recovery    // of a session that recovers; nil in one that streams

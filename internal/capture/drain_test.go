@@ -1,9 +1,12 @@
 package capture_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,19 +75,29 @@ func (b *bench) slotOf(suffix, expression string) (value string) {
 	return value
 }
 
-// What another one streams need not be drained.
+// What another one streams need not be drained, and the other one is not disturbed.
 func TestADrainBesideARunningStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	var log bytes.Buffer
+	b.config.Log = slog.New(slog.NewTextHandler(&log, nil)) // read only after the role has ended
 	stop := b.start()
+	r := b.reader()
 	b.awaitSlot()
 	second := *b
-	second.config.Drain = &capture.Drained{}
+	second.config.Drain, second.config.Log = &capture.Drained{}, slog.New(slog.DiscardHandler)
 	var refusal *cdc.Refusal
 	if err := <-second.run(t.Context()); !errors.As(err, &refusal) || refusal.Name != "already_streaming" {
 		t.Errorf("it ended with %v", err)
 	}
+	for i := 1; i <= 2; i++ { // one that was fenced learns of it when it commits
+		b.exec(fmt.Sprintf("INSERT INTO a VALUES (%d)", i))
+		b.expect(r, fmt.Sprintf(`%d c public.a null -> {"id":%d}`, i, i))
+	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "starts again") {
+		t.Errorf("the stream was disturbed:\n%s", log.String())
 	}
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/IBM/sarama"
 
@@ -34,13 +35,19 @@ func (e *evidence) source(c postgres.Config) producer.Source {
 func examine(ctx context.Context, c Config, client sarama.Client, e *evidence) error {
 	at := e.saved.Position
 	if at == nil {
+		if e.server.Harm != nil {
+			return e.server.Harm
+		}
 		return examineNew(ctx, c, client, e.server)
 	}
 	if at.State == producer.Creating {
-		if err := examineCreating(&c, e); err != nil || at.Gap == nil {
+		if err := examineCreating(&c, e); err != nil {
 			return err
 		}
-		return examineTopics(ctx, client, e)
+		if at.Gap == nil {
+			return examineEmpty(ctx, c, client) // the slot may be dropped and made anew as long as nothing was delivered
+		}
+		return examineTopics(ctx, c.Prefix, client, e)
 	}
 	if e.lost != nil && !c.ordered(at.Epoch) {
 		return e.lost
@@ -48,7 +55,7 @@ func examine(ctx context.Context, c Config, client sarama.Client, e *evidence) e
 	if err := e.lift(&c, examineSource(&c, e)); err != nil {
 		return err
 	}
-	if err := examineTopics(ctx, client, e); err != nil {
+	if err := examineTopics(ctx, c.Prefix, client, e); err != nil {
 		return err
 	}
 	if e.lost == nil {
@@ -102,31 +109,42 @@ func examineSource(c *Config, e *evidence) error {
 }
 
 // examineTopics refuses a Kafka that does not have the stream's topics as they were.
-func examineTopics(ctx context.Context, client sarama.Client, e *evidence) error {
-	found, err := kafka.LookAgain(ctx, client, e.saved.Topology.Names()...)
+func examineTopics(ctx context.Context, prefix string, client sarama.Client, e *evidence) error {
+	topology := &e.saved.Topology
+	found, err := kafka.LookAgain(ctx, client, topology.Names()...)
 	if err != nil {
 		return err
 	}
-	return e.saved.Topology.CheckTopics(found)
+	if err := topology.CheckTopics(found); err != nil {
+		return err
+	}
+	return examineCompaction(ctx, prefix, client, topology)
+}
+
+// examineCompaction refuses topics of events or of their order that are compacted: what is removed of them cannot be delivered again. A
+// Kafka that does not tell is believed: livedb check says what it could not see.
+func examineCompaction(ctx context.Context, prefix string, client sarama.Client, topology *producer.Topology) error {
+	inspector, err := kafka.NewInspector(ctx, client)
+	if err != nil {
+		return err
+	}
+	settings, err := inspector.TopicSettings(ctx, topology.Names()...)
+	if err != nil {
+		return ctx.Err()
+	}
+	for _, topic := range topology.Names() {
+		if strings.Contains(settings[topic]["cleanup.policy"], "compact") && topic != envelope.Topics(prefix).Checkpoint() {
+			return &cdc.Refusal{Name: "topic_compacted", Unsafe: true, Problem: fmt.Sprintf("the topic %s is compacted, which removes events, and every reader stops at the gap", topic),
+				Remedy: "set its cleanup.policy to delete, and run livedb audit: if that finds a gap, start a new stream under another --prefix"}
+		}
+	}
+	return nil
 }
 
 // examineNew refuses to begin a stream where there seems to be one.
 func examineNew(ctx context.Context, c Config, client sarama.Client, server *postgres.Server) error {
-	topics := envelope.Topics(c.Prefix)
-	found, err := kafka.Look(ctx, client, topics.Transaction())
-	if err != nil {
+	if err := examineEmpty(ctx, c, client); err != nil {
 		return err
-	}
-	if _, exists := found[topics.Transaction()]; exists {
-		written, err := client.GetOffset(topics.Transaction(), 0, sarama.OffsetNewest)
-		if err != nil {
-			return fmt.Errorf("read topic %s: %w", topics.Transaction(), err)
-		}
-		if written > 0 {
-			return &cdc.Refusal{Name: "checkpoint_missing", Unsafe: true,
-				Problem: fmt.Sprintf("the stream %s has events but its checkpoint in topic %s is gone", c.Prefix, topics.Checkpoint()),
-				Remedy:  "start a new stream under another --prefix"}
-		}
 	}
 	for _, slot := range []*postgres.Slot{server.Slot, server.Replay} {
 		if slot != nil {
@@ -138,11 +156,39 @@ func examineNew(ctx context.Context, c Config, client sarama.Client, server *pos
 	return nil
 }
 
+// examineEmpty refuses topics that hold what a stream delivered, for one that has delivered nothing yet.
+func examineEmpty(ctx context.Context, c Config, client sarama.Client) error {
+	topics := envelope.Topics(c.Prefix)
+	own := []string{topics.Transaction(), topics.Truncate()}
+	found, err := kafka.Look(ctx, client, own...)
+	if err != nil {
+		return err
+	}
+	for _, topic := range own {
+		if _, exists := found[topic]; !exists {
+			continue
+		}
+		written, err := client.GetOffset(topic, 0, sarama.OffsetNewest)
+		if err != nil {
+			return fmt.Errorf("read topic %s: %w", topic, err)
+		}
+		if written > 0 {
+			return &cdc.Refusal{Name: "checkpoint_missing", Unsafe: true,
+				Problem: fmt.Sprintf("the topic %s holds what a stream delivered whose checkpoint in topic %s is gone", topic, topics.Checkpoint()),
+				Remedy:  "start a new stream under another --prefix"}
+		}
+	}
+	return nil
+}
+
 // published is what a publication gives, as the topology notes it.
 func published(p *postgres.Publication) producer.Published {
-	now := producer.Published{Options: p.Options, Tables: map[string]string{}}
+	now := producer.Published{Options: p.Options, Tables: map[string]string{}, Entries: map[string]producer.Entry{}}
 	for _, t := range p.Tables {
 		now.Tables[t.Schema+"."+t.Name] = t.Options
+	}
+	for _, e := range p.Entries {
+		now.Entries[e.Name] = producer.Entry{Object: e.Object, OID: e.OID, Version: e.Version}
 	}
 	return now
 }

@@ -134,7 +134,9 @@ func (p *pair) awaitSynced() {
 		p.t.Fatal(err)
 	}
 	poll(p.t, func() string {
-		return "the slots are in step: " + on(p.t, p.standby, "SELECT json_agg(s) FROM pg_replication_slots s")
+		return "the slots are in step: " + on(p.t, p.standby, "SELECT json_agg(s) FROM pg_replication_slots s") +
+			"; the primary's: " + on(p.t, p.primary, "SELECT json_agg(s) FROM pg_replication_slots s") +
+			"; its senders: " + on(p.t, p.primary, "SELECT json_agg(r) FROM (SELECT application_name, state, sent_lsn, flush_lsn, reply_time FROM pg_stat_replication) r")
 	}, func() bool {
 		move()
 		return on(p.t, p.standby, "SELECT count(*) FROM pg_replication_slots WHERE synced AND NOT temporary") == "2"

@@ -21,9 +21,11 @@ import (
 	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
 	"github.com/livedb/livedb/internal/metrics"
+	"github.com/livedb/livedb/producer"
 )
 
-// roleOf has the test binary be the role cdc: source, slot, brokers, prefix and whether a new epoch is ordered.
+// roleOf has the test binary be the role cdc: source, slot, brokers, prefix and what is asked of it: a new epoch, or to split
+// transactions and to be quick about heartbeats.
 const roleOf = "LIVEDB_TEST_CDC"
 
 func init() {
@@ -33,14 +35,21 @@ func init() {
 	}
 	c := capture.Config{Source: postgres.Config{URL: fields[0], Slot: fields[1], Publication: "livedb"}, Prefix: fields[3], Partitions: 3, Version: "test",
 		Kafka: kafka.Config{Brokers: strings.Split(fields[2], ","), ClientID: "role"}, Metrics: metrics.NewCDC(prometheus.NewRegistry()), Log: slog.Default()}
-	if fields[4] == "ordered" {
+	switch fields[4] {
+	case "ordered":
 		c.NewEpoch = 2
+	case "split":
+		c.Limits = splitting
 	}
 	fmt.Fprintln(os.Stderr, capture.Run(context.Background(), c))
 	os.Exit(1)
 }
 
-// kill runs the role in a process of its own, which kills itself at the point.
+// splitting has nearly every transaction of a test split.
+var splitting = producer.Limits{Events: 5, Heartbeat: 50 * time.Millisecond}
+
+// kill runs the role in a process of its own, which kills itself at the point; a count may follow that, as in
+// LIVEDB_FAILPOINTS.
 func (b *bench) kill(point failpoint.Point, order string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)

@@ -147,6 +147,33 @@ func TestLongASlotThatWasIdleForTooLong(t *testing.T) {
 	}
 }
 
+// The replay slot of a stream that has nothing to deliver is used often enough to stay, from Postgres 18 on.
+func TestLongAQuietNightKeepsTheReplaySlot(t *testing.T) {
+	longOnly(t)
+	t.Parallel()
+	p := devstack.TestPostgres(t)
+	b := begun(t, benchOn(t, p.URL(), "livedb_quiet"))
+	var version int
+	if err := b.conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	if version < 180000 {
+		return // it has no such setting
+	}
+	b.exec("ALTER SYSTEM SET idle_replication_slot_timeout = '8s'", "SELECT pg_reload_conf()")
+	stop := b.start()
+	b.awaitSlot()
+	for deadline := time.Now().Add(16 * time.Second); time.Now().Before(deadline); <-time.After(time.Second) {
+		b.exec("SELECT pg_logical_emit_message(false, 'test', 'noise')", "SELECT pg_switch_wal()", "CHECKPOINT")
+		if lost := b.slotOf("_replay", "coalesce(invalidation_reason, '')"); lost != "" {
+			t.Fatalf("the replay slot is lost: %s", lost)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // load inserts rows 1, 2, 3 … into a, each in a transaction of its own, until it is stopped; then it tells the last.
 func (b *bench) load() (stop func() int) {
 	ctx, cancel := context.WithCancel(b.t.Context())

@@ -23,6 +23,9 @@ func TestTheStreamSurvivesTheNetwork(t *testing.T) {
 		{name: "Produce request lost", fault: Fault{Match: Request(Produce), Action: Cut}},
 		{name: "AddPartitionsToTxn response lost", fault: Fault{Match: Response(AddPartitionsToTxn), Action: Cut}},
 		{name: "AddPartitionsToTxn request lost", fault: Fault{Match: Request(AddPartitionsToTxn), Action: Cut}},
+		{name: "Kafka cut after the answer to EndTxn", fault: Fault{Match: Response(EndTxn), Action: CutAfter}},
+		{name: "Kafka cut after Produce", fault: Fault{Match: Request(Produce), Action: CutAfter}},
+		{name: "Kafka cut after the answer to Produce", fault: Fault{Match: Response(Produce), Action: CutAfter}},
 		{name: "Kafka half open at Produce", fault: Fault{Match: Request(Produce), Action: Silence}, rounds: 1},
 		{name: "Kafka half open at the answer to EndTxn", fault: Fault{Match: Response(EndTxn), Action: Silence}, rounds: 1},
 		{name: "slow Kafka", fault: Fault{Match: Request(Produce), Action: Slow, Rate: 100}, rounds: 2},
@@ -92,5 +95,44 @@ func TestTheNextProducerFindsWhatTheLastOneDid(t *testing.T) {
 			}
 			r.finish()
 		})
+	}
+}
+
+// A commit that was given up for lost may happen after the next start's preflight has read the checkpoint, and before its producer
+// fences. Only what is read behind the fence is the truth: who went on from the earlier checkpoint would write the events twice.
+func TestTheCheckpointIsReadBehindTheFence(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, devstack.SharedPostgres(t), nil)
+	for range 3 {
+		fenced := make(chan struct{})
+		late := r.kafka.Inject(Fault{Match: Request(EndTxn), Action: Late, Skip: r.random.IntN(5), Until: fenced})
+		fence := r.kafka.Inject(Fault{Match: Request(InitProducerID), Action: Hold, After: late, Until: late.Answered()})
+		r.happen("the fence", fence.Fired())
+		close(fenced)
+		r.happen("the late commit", late.Answered())
+		r.progress()
+	}
+	r.finish()
+}
+
+// A start that cannot read what it is to go on from begins again: it takes no answer that it did not get for an empty topic, and
+// no half of one for the last checkpoint. Each fault strikes the start that a lost connection to the source brought about.
+func TestTheStartSurvivesTheNetwork(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		api  int16
+		many int // at least so many of a start
+	}{{"Fetch", Fetch, 2}, {"ListOffsets", ListOffsets, 2}, {"FindCoordinator", FindCoordinator, 1}} {
+		for name, match := range map[string]Match{"request": Request(c.api), "response": Response(c.api)} {
+			t.Run(c.name+" "+name+" lost", func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, devstack.SharedPostgres(t), nil)
+				cut := r.postgres.Inject(Fault{Match: Type(Commit), Action: Cut})
+				r.happen(name, r.kafka.Inject(Fault{Match: match, Action: Cut, After: cut, Skip: r.random.IntN(c.many)}).Fired())
+				r.progress()
+				r.finish()
+			})
+		}
 	}
 }

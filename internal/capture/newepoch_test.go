@@ -132,11 +132,11 @@ func TestLongWhatANewEpochMakesMoot(t *testing.T) {
 		}, false},
 		{"publication_missing", func(b *bench) { b.exec("DROP PUBLICATION livedb") }, false},
 		{"publication_altered", func(b *bench) { b.exec("ALTER PUBLICATION livedb SET (publish = 'insert, update')") }, false},
-		{"table_left_publication", func(b *bench) {
+		{"a publication of other tables", func(b *bench) {
 			b.exec("DROP PUBLICATION livedb", "CREATE TABLE c (id int PRIMARY KEY)", "CREATE PUBLICATION livedb FOR TABLE c WITH (publish_via_partition_root = true)",
 				"ALTER PUBLICATION livedb OWNER TO postgres")
 		}, false},
-		{"publication made anew", func(b *bench) { // found only when the stream runs
+		{"publication made anew", func(b *bench) {
 			b.exec("DROP PUBLICATION livedb", "INSERT INTO a VALUES (20)", "CREATE PUBLICATION livedb FOR ALL TABLES WITH (publish_via_partition_root = true)", "INSERT INTO a VALUES (21)")
 		}, false},
 		{"topic_missing", func(b *bench) {

@@ -20,6 +20,7 @@ const (
 	usualPause  = 3 * time.Second  // at most, for what nobody knows, and for Kafka
 	seldomPause = 30 * time.Second // at most, where the source refuses us
 	settled     = 10 * time.Second // a stream that ran so long had overcome the old trouble
+	lastSilence = time.Hour        // at most, for a source that says nothing
 )
 
 // verdict is what an error means for a stream that would stay connected.
@@ -74,3 +75,36 @@ func (b *backoff) next(v verdict, fresh bool) time.Duration {
 	b.last = min(2*b.last, v.pause)
 	return b.last/2 + rand.N(b.last/2)
 }
+
+// silence is how long the source may say nothing. One that decodes a huge transaction is as silent as one that is gone, and
+// begins anew with each connection: after each silence it is allowed twice as long. That is forgotten once WAL has come for a
+// good while, or a connection that breaks without a word would be noticed late ever after.
+type silence struct{ first, now time.Duration }
+
+func (s *silence) allowed() time.Duration { return max(s.first, s.now) }
+
+// next takes a session's end: whether the source had fallen silent, and for how long WAL had come before. Keepalives are no WAL:
+// they come while the source reads what belongs to the huge transaction, and say nothing of its decoding.
+func (s *silence) next(silent bool, flowed time.Duration) {
+	if flowed > settled {
+		s.now = 0
+	}
+	if silent {
+		s.now = min(2*s.allowed(), lastSilence)
+	}
+}
+
+// flow measures for how long a session received WAL. To ask for the time at each message would cost too much, so a message
+// came when the read did that brought it.
+type flow struct{ now, first, last time.Time }
+
+func (f *flow) read(now time.Time) { f.now = now }
+
+func (f *flow) wal() {
+	if f.first.IsZero() {
+		f.first = f.now
+	}
+	f.last = f.now
+}
+
+func (f *flow) lasted() time.Duration { return f.last.Sub(f.first) }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/livedb/livedb/cdc"
@@ -35,6 +36,8 @@ func TestJudge(t *testing.T) {
 		{&kafka.UnreachableError{Err: fmt.Errorf("dial: %w", &pgconn.PgError{Code: "57P01"})}, true, verdict{"kafka_unreachable", false, usualPause}},
 		{fmt.Errorf("write: %w", producer.ErrStalled), true, verdict{"kafka_stalled", false, usualPause}},
 		{fmt.Errorf("commit: %w", kafka.ErrOutcomeUnknown), true, verdict{"outcome_unknown", false, usualPause}},
+		{fmt.Errorf("produce: %w", sarama.ErrProducerFenced), true, verdict{"fenced", false, usualPause}},
+		{fmt.Errorf("produce: %w", sarama.ErrInvalidProducerEpoch), true, verdict{"fenced", false, usualPause}},
 		{fmt.Errorf("something else"), true, verdict{"broken", false, usualPause}},
 	} {
 		if got := judge(c.err, c.served); got != c.want {
@@ -62,4 +65,47 @@ func TestPauses(t *testing.T) {
 	}
 	expect(soon, false, time.Second)
 	expect(seldom, true, 100*time.Millisecond)
+}
+
+// A source that is silent again and again gets twice as long each time, in sessions between which others may have failed for
+// other reasons, and up to an hour. Once WAL has come for a good while, the next silence is noticed as soon as the first one.
+func TestSilenceIsAllowedForTwiceAsLongUntilWALComes(t *testing.T) {
+	s := silence{first: 15 * time.Second}
+	for i, c := range []struct {
+		silent bool
+		flowed time.Duration
+		want   time.Duration // allowed to the next session
+	}{
+		{false, 0, 15 * time.Second},
+		{true, 0, 30 * time.Second},
+		{true, settled, time.Minute},
+		{false, 0, time.Minute}, // Kafka was away: the transaction that takes so long is still to come
+		{true, 0, 2 * time.Minute},
+		{false, settled + 1, 15 * time.Second},
+		{true, 0, 30 * time.Second},
+		{true, 0, time.Minute},
+		{true, time.Hour, 30 * time.Second}, // the first silence after a good while, however many there were before it
+		{true, 0, time.Minute}, {true, 0, 2 * time.Minute}, {true, 0, 4 * time.Minute}, {true, 0, 8 * time.Minute},
+		{true, 0, 16 * time.Minute}, {true, 0, 32 * time.Minute}, {true, 0, time.Hour}, {true, 0, time.Hour},
+	} {
+		if s.next(c.silent, c.flowed); s.allowed() != c.want {
+			t.Errorf("session %d, silent %v after %s of WAL: %s is allowed, want %s", i, c.silent, c.flowed, s.allowed(), c.want)
+		}
+	}
+}
+
+// A read of keepalives alone is no WAL.
+func TestFlowIsOfWALAlone(t *testing.T) {
+	var f flow
+	began := time.Now()
+	for second, wal := range []bool{false, false, true, false, true, true, false, false} {
+		f.read(began.Add(time.Duration(second) * time.Second))
+		if wal {
+			f.wal()
+			f.wal()
+		}
+	}
+	if f.lasted() != 3*time.Second {
+		t.Errorf("WAL came for %s, want 3s", f.lasted())
+	}
 }

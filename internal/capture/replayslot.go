@@ -162,6 +162,9 @@ func (w *warden) duty(now time.Time) (duty, cdc.LSN) {
 		w.settled = slot.Confirmed // it can go no further, but a move to where it is frees the WAL that the move before could not
 		return moveIt, slot.Confirmed
 	}
+	if to == 0 && w.seen.Idle > 0 && now.Sub(w.moved) > w.seen.Idle/4 {
+		return moveIt, slot.Confirmed // to where it is, which counts as use: a quiet night must not end the window
+	}
 	if to == 0 || !urgent && now.Sub(w.moved) < min(max(window.Time/movesInWindow, moveInterval), longestMove) {
 		return leaveIt, 0
 	}

@@ -268,10 +268,15 @@ func (r *role) stream(ctx context.Context, conn *postgres.Conn, p *kafka.Produce
 
 func (r *role) streamOptions() postgres.StreamOptions {
 	return postgres.StreamOptions{
-		Bytes:   func(n int) { r.Metrics.WALBytes.Add(float64(n)) },
-		Read:    func(n int) { r.Metrics.SocketReads.Inc(); r.Metrics.SocketBytes.Add(float64(n)); r.warden.hear() },
+		Bytes: func(n int) { r.Metrics.WALBytes.Add(float64(n)); r.flow.wal() },
+		Read: func(n int) {
+			r.Metrics.SocketReads.Inc()
+			r.Metrics.SocketBytes.Add(float64(n))
+			r.warden.hear()
+			r.flow.read(time.Now())
+		},
 		Stray:   r.Metrics.Stray.Inc,
-		Silence: r.silence,
+		Silence: r.silence.allowed(),
 	}
 }
 

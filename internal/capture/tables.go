@@ -2,8 +2,11 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/livedb/livedb/cdc/postgres"
 	"github.com/livedb/livedb/internal/failpoint"
 	"github.com/livedb/livedb/internal/kafka"
+	"github.com/livedb/livedb/internal/status"
 	"github.com/livedb/livedb/producer"
 )
 
@@ -24,19 +28,25 @@ type tables struct {
 	catalog  *postgres.Catalog // used by the stream's goroutine
 	monitor  *postgres.Monitor // used by watch
 	stream   envelope.Stream
-	written  producer.Topology // as the session found it
-	topology producer.Topology // used by the stream's goroutine
-	ensured  map[string]bool   // topics that are there, as they should be
-	owners   map[string]string // of the topology's topics, as schema.table, by what other names must not be alike
-	known    map[uint32]bool   // tables met in this session, by OID; used by the stream's goroutine
-	met      atomic.Int64      // their number
+	written  producer.Topology                 // as the session found it
+	topology producer.Topology                 // used by the stream's goroutine
+	latest   atomic.Pointer[producer.Topology] // of topology, for watch; nobody changes it
+	ensured  map[string]bool                   // topics that are there, as they should be
+	owners   map[string]string                 // of the topology's topics, as schema.table, by what other names must not be alike
+	harms    string                            // what the publication does to the application; used by watch
+	suspect  string                            // what was wrong with the topics when they were last looked at; used by watch
+	known    map[uint32]bool                   // tables met in this session, by OID; used by the stream's goroutine
+	met      atomic.Int64                      // their number
 }
 
 // resolveTimeout bounds what the stream waits for when it meets a table; far below wal_sender_timeout.
 const resolveTimeout = 10 * time.Second
 
-// watchInterval is how often the slot is looked at.
-const watchInterval = 2 * time.Second
+// How often the slot and the publication are looked at, and how many times as seldom Kafka's topics.
+const (
+	watchInterval = 2 * time.Second
+	topicsSeldom  = 5
+)
 
 func openTables(ctx context.Context, r *role, client sarama.Client, p *kafka.Producer, epoch uint32, topology producer.Topology) (*tables, error) {
 	catalog, err := postgres.OpenCatalog(ctx, r.Source)
@@ -57,6 +67,7 @@ func openTables(ctx context.Context, r *role, client sarama.Client, p *kafka.Pro
 		return nil, err
 	}
 	t.topology = t.written.Clone()
+	t.latest.Store(&t.written)
 	for topic, place := range t.topology.Topics {
 		t.owners[alike(topic)] = place.Schema + "." + place.Table
 	}
@@ -89,11 +100,9 @@ func (t *tables) settle(ctx context.Context, p *kafka.Producer) error {
 	}
 	now := t.written.Clone()
 	now.Version, now.Mapping = 1, producer.Mapping
-	if server.Publication == nil {
-		return &cdc.Refusal{Name: "publication_missing", Unsafe: true, Problem: fmt.Sprintf("the publication %s is gone", t.role.Source.Publication),
-			Remedy: "the slot cannot be decoded without it: drop the slot and start a new stream under another --prefix"}
+	if err := t.checkPublication(ctx, &now.Published, server.Publication); err != nil { // once more: it may have changed since the start looked
+		return err
 	}
-	now.Published = published(server.Publication)
 	if now.Own == nil {
 		if now.Own, err = t.ownTopics(ctx); err != nil {
 			return err
@@ -146,14 +155,19 @@ func (t *tables) resolve(table *cdc.Table) (producer.Place, string, *envelope.Pl
 	}
 	plan, err := envelope.NewPlan(t.stream, table, place.Key, types)
 	if err != nil {
-		return place, "", nil, nil, &cdc.Refusal{Name: "key_changed", Unsafe: true, Problem: err.Error(),
-			Remedy: "the stream's Kafka keys rest on that column: start a new stream under another --prefix", Err: err}
+		return place, "", nil, nil, keyChanged(err)
 	}
 	if !changed {
 		return place, topic, plan, nil, nil
 	}
 	topology := t.topology.Clone()
+	t.latest.Store(&topology)
 	return place, topic, plan, &topology, nil
+}
+
+func keyChanged(err error) *cdc.Refusal {
+	return &cdc.Refusal{Name: "key_changed", Unsafe: true, Problem: err.Error(),
+		Remedy: "give the table its old key again, or start a new stream under another --prefix: readers know a row by its key", Err: err}
 }
 
 // place returns the table's topic as the topology has it, or adds it there.
@@ -176,13 +190,17 @@ func (t *tables) place(ctx context.Context, table *cdc.Table) (string, producer.
 		}
 		t.ensured[topic] = true
 	}
+	key, err := t.catalog.Key(ctx, table)
+	if err != nil {
+		return "", place, false, err
+	}
+	if known && !slices.Equal(key, place.Key) {
+		return "", place, false, keyChanged(fmt.Errorf("the key of table %s is (%s) and the stream's Kafka keys rest on (%s)", table, strings.Join(key, ", "), strings.Join(place.Key, ", ")))
+	}
 	if known {
 		return topic, place, false, nil
 	}
-	place = producer.Place{Schema: table.Schema, Table: table.Name, Partitions: t.role.Partitions}
-	if place.Key, err = t.catalog.Key(ctx, table); err != nil {
-		return "", place, false, err
-	}
+	place = producer.Place{Schema: table.Schema, Table: table.Name, Partitions: t.role.Partitions, Key: key}
 	found, err := kafka.LookAgain(ctx, t.client, topic)
 	if err != nil {
 		return "", place, false, err
@@ -227,7 +245,7 @@ func (t *tables) empty(ctx context.Context, topic string, partitions int32) erro
 // checkPublication refuses a publication that gives less or other than it did, and notes what it gives.
 func (t *tables) checkPublication(ctx context.Context, was *producer.Published, now *postgres.Publication) error {
 	if now == nil {
-		return &cdc.Refusal{Name: "publication_missing", Unsafe: true, Problem: fmt.Sprintf("the publication %s was dropped while it was streamed", t.role.Source.Publication),
+		return &cdc.Refusal{Name: "publication_missing", Unsafe: true, Problem: fmt.Sprintf("the publication %s was dropped while the stream began or ran", t.role.Source.Publication),
 			Remedy: "changes may be lost to this stream: drop the slot and start a new stream under another --prefix"}
 	}
 	gives := published(now)
@@ -238,15 +256,20 @@ func (t *tables) checkPublication(ctx context.Context, was *producer.Published, 
 	return nil
 }
 
-// watch looks at the slot and the publication until the context ends. It ends the session if it cannot look, or if what it
-// sees breaks a promise.
+// watch looks at the slot, the publication and the topics until the context ends. It ends the session if it cannot look at the source,
+// or if what it sees breaks a promise.
 func (t *tables) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	given := t.written.Clone().Published
-	for {
+	for n := 1; ; n++ {
 		if err := t.look(ctx, &given); err != nil {
 			return unlessEnded(ctx, err)
+		}
+		if n%topicsSeldom == 0 || t.suspect != "" {
+			if err := t.lookAtTopics(ctx); err != nil {
+				return unlessEnded(ctx, err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -277,10 +300,52 @@ func (t *tables) look(ctx context.Context, given *producer.Published) error {
 	if err := t.checkPublication(ctx, given, publication); err != nil {
 		return err
 	}
+	if err := t.lookAtIdentities(ctx); err != nil {
+		return err
+	}
 	if commit := t.role.progress.Commit.Load(); commit > 0 {
 		t.role.Status.Text("position", cdc.LSN(commit).String())
 	}
 	t.role.Status.Text("tables", fmt.Sprint(t.met.Load()))
+	return nil
+}
+
+// lookAtTopics refuses topics that were made anew, or have other partitions, under the stream: Kafka would go on taking its events. It
+// must see so twice, for a broker may lag behind. That Kafka does not answer is for the writer to notice.
+func (t *tables) lookAtTopics(ctx context.Context) error {
+	topology := t.latest.Load()
+	found, err := kafka.LookAgain(ctx, t.client, topology.Names()...)
+	if err != nil {
+		t.role.Log.Debug("the topics could not be looked at", "error", err)
+		return nil
+	}
+	seen := ""
+	if err = topology.CheckTopics(found); err != nil {
+		seen = err.Error()
+	}
+	if seen == t.suspect {
+		return err
+	}
+	t.suspect = seen
+	return nil
+}
+
+// lookAtIdentities tells of a table that has come to the publication without a replica identity: the application's own UPDATE and
+// DELETE of it fail from then on. The stream loses nothing by it, and neither to stop it nor to call it unready would mend them.
+func (t *tables) lookAtIdentities(ctx context.Context) error {
+	err := t.monitor.Identities(ctx)
+	var refusal *cdc.Refusal
+	switch {
+	case err != nil && !errors.As(err, &refusal):
+		return err
+	case refusal == nil && t.harms != "":
+		t.harms = ""
+		t.role.Status.Set(status.Healthy, "")
+	case refusal != nil && t.harms != refusal.Problem:
+		t.harms = refusal.Problem
+		t.role.Status.Set(status.Healthy, refusal.Error())
+		t.role.Log.Warn("a published table has no replica identity", "problem", refusal.Problem, "remedy", refusal.Remedy)
+	}
 	return nil
 }
 

@@ -93,6 +93,10 @@ func (f *facts) brokerRules() (all []Finding) {
 		all = append(all, found("auto_create_enabled", object, "the brokers make a topic for whoever asks for one, with settings that are not ours: a reader with a wrong name, or after a deletion, makes an empty one",
 			"set auto.create.topics.enable=false in the brokers' server.properties and restart them"))
 	}
+	if k.broker["transaction.partition.verification.enable"] == "false" {
+		all = append(all, found("partition_verification_off", object, "the brokers take records of a transaction that has ended: late ones of a producer that is gone stay open, and readers stand before them",
+			"set transaction.partition.verification.enable=true on the brokers"))
+	}
 	if most, err := strconv.ParseInt(k.broker["transaction.max.timeout.ms"], 10, 64); err == nil {
 		if ours := f.c.Stream.Kafka.EffectiveTransactionTimeout(); ours > time.Duration(most)*time.Millisecond {
 			finding := found("transaction_timeout_too_long", object, fmt.Sprintf("--transaction-timeout is %s and the brokers allow %s, so no producer can be opened", ours, time.Duration(most)*time.Millisecond),
@@ -146,8 +150,9 @@ func (f *facts) topicRules(t kafka.Topic) (all []Finding) {
 	if compacted && !t.Compacted {
 		add("topic_compacted", fmt.Sprintf("the topic %s is compacted: older events of a key are removed, and readers find a gap", t.Name), "have it delete by age or size instead", "cleanup.policy", "delete")
 	}
-	if t.Compacted && t.RetentionBytes == 0 && !compacted {
-		add("checkpoint_not_compacted", fmt.Sprintf("the topic %s is not compacted: the checkpoint is removed with age, and the stream cannot go on", t.Name), "have it compacted", "cleanup.policy", "compact")
+	deletes := strings.Contains(settings["cleanup.policy"], "delete")
+	if t.Compacted && t.RetentionBytes == 0 && (!compacted || deletes) {
+		add("checkpoint_not_compacted", fmt.Sprintf("the topic %s is not only compacted: the checkpoint is removed with age, and the stream cannot go on", t.Name), "have it compacted", "cleanup.policy", "compact")
 	}
 	if n, err := strconv.Atoi(settings["min.insync.replicas"]); err == nil && n < enoughInSync && k.replicas[t.Name] > enoughInSync {
 		add("min_isr_low", fmt.Sprintf("the topic %s acknowledges what a single broker has: it is lost with that one", t.Name), "have two brokers acknowledge", "min.insync.replicas", strconv.Itoa(enoughInSync))

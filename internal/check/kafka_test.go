@@ -116,7 +116,8 @@ func TestFindingsOfTopicsAreMendedByTheirLine(t *testing.T) {
 	r := onKafka(t, brokers, "topics")
 	checkpoint, transaction, truncate := r.own()
 	r.topics(3, map[string]string{"cleanup.policy": "compact"}, transaction)
-	r.topics(3, map[string]string{"cleanup.policy": "delete", "max.message.bytes": fmt.Sprint(kafka.MaxRecordBytes)}, checkpoint, truncate)
+	r.topics(3, map[string]string{"cleanup.policy": "compact,delete", "max.message.bytes": fmt.Sprint(kafka.MaxRecordBytes)}, checkpoint)
+	r.topics(3, map[string]string{"cleanup.policy": "delete", "max.message.bytes": fmt.Sprint(kafka.MaxRecordBytes)}, truncate)
 	for _, c := range []struct{ slug, object string }{
 		{"topic_compacted", "topic " + transaction}, {"message_too_small", "topic " + transaction},
 		{"checkpoint_not_compacted", "topic " + checkpoint}, {"min_isr_low", "topic " + truncate}, {"transaction_timeout_too_long", ""},
@@ -225,7 +226,7 @@ func TestFindingsOfApacheKafka(t *testing.T) {
 	}
 	t.Parallel()
 	cluster := apachekafka.TestCluster(t, apachekafka.Config{Settings: map[string]string{"auto.create.topics.enable": "true", "unclean.leader.election.enable": "true",
-		"default.replication.factor": "3"}, Security: apachekafka.Security{Users: map[string]string{"ann": "secret"}}})
+		"transaction.partition.verification.enable": "false", "default.replication.factor": "3"}, Security: apachekafka.Security{Users: map[string]string{"ann": "secret"}}})
 	r := onKafka(t, cluster.Brokers(), "real")
 	r.config.Stream.Kafka.SASL = kafka.SASL{Mechanism: kafka.ScramSHA256, User: "ann", Password: "wrong"}
 	r.has("kafka_login_refused", "")
@@ -233,6 +234,7 @@ func TestFindingsOfApacheKafka(t *testing.T) {
 	r.gone("kafka_login_refused", "")
 
 	r.has("auto_create_enabled", "")
+	r.has("partition_verification_off", "")
 	checkpoint, transaction, _ := r.own()
 	refused := r.has("topic_refused", "topic "+checkpoint)
 	r.topics(1, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1", "max.message.bytes": fmt.Sprint(kafka.MaxRecordBytes)}, checkpoint)

@@ -122,7 +122,7 @@ func (f *facts) objectsAgainst(at *producer.Checkpoint) (all []Finding) {
 			all = append(all, refused(Source, object, refusal))
 		}
 	}
-	ask("publication "+c.Publication, producer.Published{Options: was.Options, Tables: map[string]string{}})
+	ask("publication "+c.Publication, producer.Published{Options: was.Options, Tables: map[string]string{}, Entries: was.Entries})
 	for _, table := range slices.Sorted(maps.Keys(was.Tables)) {
 		ask("table "+table, producer.Published{Options: now.Options, Tables: map[string]string{table: was.Tables[table]}})
 	}

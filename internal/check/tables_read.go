@@ -38,7 +38,7 @@ const tableColumns = `
 	ARRAY(SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, place)
 	      JOIN pg_attribute a ON a.attnum = k.attnum
 	      WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid ORDER BY place),
-	CASE c.relreplident WHEN 'n' THEN false WHEN 'd' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) ELSE true END,
+	` + postgres.HasIdentity + `,
 	ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attlen = -1 AND a.attstorage <> 'p'
 	      AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey)
 	                      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END) ORDER BY a.attnum),

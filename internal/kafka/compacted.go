@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -34,7 +35,7 @@ func ReadCompacted(ctx context.Context, client sarama.Client, p *Producer, topic
 func writeBarrier(p *Producer, topic string) (nonce string, err error) {
 	var random [16]byte
 	rand.Read(random[:]) // never fails
-	nonce = hex.EncodeToString(random[:])
+	nonce = p.instance + hex.EncodeToString(random[:])
 	if err := p.Begin(); err != nil {
 		return "", err
 	}
@@ -86,4 +87,17 @@ func readUntil(ctx context.Context, client sarama.Client, topic, nonce string) (
 
 func isBarrier(m *sarama.ConsumerMessage, nonce string) bool {
 	return string(m.Key) == barrierKey && len(m.Headers) == 1 && string(m.Headers[0].Value) == nonce
+}
+
+// OthersBarrier reports whether another instance than this one wrote the last committed barrier of a topic. An instance whose
+// own had stood there has been replaced then. No barrier at all tells of nobody: compaction removes them after a day.
+func OthersBarrier(ctx context.Context, client sarama.Client, topic, instance string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, barrierTimeout)
+	defer cancel()
+	latest, err := Within(ctx, "look for the last barrier", func() (map[string]Record, error) { return Latest(ctx, client, topic, barrierKey) })
+	if err != nil {
+		return false, err
+	}
+	b, found := latest[barrierKey]
+	return found && !(len(b.Headers) == 1 && strings.HasPrefix(string(b.Headers[0].Value), instance)), nil
 }

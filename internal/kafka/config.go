@@ -18,6 +18,7 @@ import (
 type Config struct {
 	Brokers  []string
 	ClientID string // names us in the broker's logs, such as livedb/cdc
+	Instance string // stands in the barriers that its producers write, see OthersBarrier
 	TLS      TLS
 	SASL     SASL
 
@@ -95,8 +96,8 @@ func init() {
 	sarama.MaxResponseSize = 512 << 20
 }
 
-// check refuses what cannot work before anything is dialled.
-func (c Config) check() error {
+// Check refuses what cannot work before anything is dialled.
+func (c Config) Check() error {
 	if len(c.Brokers) == 0 {
 		return errors.New("no kafka broker is given: name one or more as host:port, with --kafka or KAFKA_BROKERS")
 	}
@@ -124,7 +125,7 @@ func (c Config) check() error {
 
 // secured is Sarama with TLS, the login and the dialler.
 func (c Config) secured() (*sarama.Config, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	d, err := c.dialer()

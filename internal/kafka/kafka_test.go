@@ -3,6 +3,8 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/kafka"
@@ -102,35 +105,35 @@ func TestAFencedProducerSaysSo(t *testing.T) {
 	}
 }
 
+// abandonLimit is less than sarama waits for an answer, which would end the commit too.
+const abandonLimit = 20 * time.Second
+
 func TestAbandonEndsACommitThatKafkaDoesNotAnswer(t *testing.T) {
-	k, err := devstack.StartKafka(devstack.KafkaConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := false
-	t.Cleanup(func() {
-		if !closed {
-			k.Close()
-		}
-	})
-	c := kafka.Config{Brokers: k.Brokers()}
-	client, err := kafka.Connect(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	t.Parallel()
+	k, client, c := scripted(t, kafka.Config{})
 	topic := topicOf(t, client)
 	p := open(t, c, topic)
 	if err := send(t, p, topic, "a", "1"); err != nil {
 		t.Fatal(err)
 	}
-	k.Close()
-	closed = true
+	asked, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	k.Cluster().ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		close(asked)
+		k.Cluster().SleepControl(func() { <-release })
+		return nil, nil, false
+	})
 	ended := make(chan error, 1)
 	go func() { ended <- send(t, p, topic, "a", "2") }()
+	<-asked
 	p.Abandon()
-	if err := <-ended; !errors.Is(err, kafka.ErrOutcomeUnknown) {
-		t.Errorf("the abandoned commit says %v", err)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, kafka.ErrOutcomeUnknown) {
+			t.Errorf("the abandoned commit says %v", err)
+		}
+	case <-time.After(abandonLimit):
+		t.Fatal("the abandoned commit goes on")
 	}
 }
 
@@ -154,6 +157,40 @@ func TestTopicsAreMadeOnceAndCheckedAfter(t *testing.T) {
 	}
 	if err := kafka.DeleteTopics(client, name[:5]); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A topic is made with what LiveDB relies on: what must stay is not removed by age or size, and what is compacted is compacted soon.
+func TestTopicsAreMadeToKeepWhatTheyMust(t *testing.T) {
+	client, _ := connect(t)
+	inspector, err := kafka.NewInspector(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := fmt.Sprint(kafka.MaxRecordBytes)
+	for name, c := range map[string]struct {
+		topic kafka.Topic
+		want  map[string]string
+	}{
+		"events": {kafka.Topic{}, map[string]string{"cleanup.policy": "delete", "max.message.bytes": limit}},
+		"compacted": {kafka.Topic{Compacted: true}, map[string]string{"cleanup.policy": "compact", "max.message.bytes": limit, "retention.ms": "-1", "retention.bytes": "-1",
+			"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}},
+		"trimmed": {kafka.Topic{Compacted: true, RetentionBytes: 16 << 20}, map[string]string{"cleanup.policy": "delete", "max.message.bytes": limit,
+			"retention.bytes": "16777216", "segment.bytes": "2097152"}},
+	} {
+		c.topic.Name, c.topic.Partitions = name+time.Now().Format("-150405.000000"), 1
+		if err := kafka.EnsureTopics(t.Context(), client, c.topic); err != nil {
+			t.Fatal(err)
+		}
+		settings, err := inspector.TopicSettings(t.Context(), c.topic.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := settings[c.topic.Name]
+		maps.DeleteFunc(have, func(setting, _ string) bool { _, wanted := c.want[setting]; return !wanted })
+		if diff := cmp.Diff(c.want, have); diff != "" {
+			t.Errorf("%s (-want +have):\n%s", name, diff)
+		}
 	}
 }
 

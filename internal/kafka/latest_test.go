@@ -32,6 +32,34 @@ func TestLatestWalksBackToEachKey(t *testing.T) {
 	}
 }
 
+// Whose barrier is the last: one that is about to be committed is not there yet.
+func TestOthersBarrierTellsWhoCameLast(t *testing.T) {
+	client, c := connect(t)
+	topic := topicOf(t, client)
+	write := func(instance string) {
+		t.Helper()
+		c := c
+		c.Instance = instance
+		if _, err := kafka.ReadCompacted(t.Context(), client, open(t, c, topic), topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want bool) {
+		t.Helper()
+		if others, err := kafka.OthersBarrier(t.Context(), client, topic, "we"); others != want || err != nil {
+			t.Errorf("another's is %t, %v", others, err)
+		}
+	}
+	expect(false) // nobody's
+	write("they")
+	expect(true)
+	write("we")
+	leaveOpen(t, c, topic, topic, `{"livedb":"barrier"}`, "they are starting")
+	expect(false)
+	write("they")
+	expect(true)
+}
+
 // Behind a barrier nothing can follow that was begun before it.
 func TestLatestBehindABarrierIsTheTruth(t *testing.T) {
 	client, c := connect(t)

@@ -19,28 +19,29 @@ func Look(ctx context.Context, client sarama.Client, topics ...string) (map[stri
 	if len(topics) == 0 {
 		return map[string]Found{}, nil
 	}
-	type answer struct {
-		response *sarama.MetadataResponse
-		err      error
+	response, err := Within(ctx, "look at the topics of kafka", func() (*sarama.MetadataResponse, error) { return askTopics(ctx, client, topics) })
+	if err != nil {
+		return nil, err
 	}
-	answered := make(chan answer, 1)
-	go func() { // bounded by sarama's time limits
+	return found(response)
+}
+
+// lookTries is how often an answer is asked for: the first question may meet a connection that the broker has closed, since
+// it was idle for some minutes, and the second a controller that has moved.
+const lookTries = 3
+
+func askTopics(ctx context.Context, client sarama.Client, topics []string) (*sarama.MetadataResponse, error) {
+	for try := 1; ; try++ {
 		broker, err := client.Controller()
 		if err != nil {
-			answered <- answer{nil, err}
-			return
+			return nil, err
 		}
 		response, err := broker.GetMetadata(sarama.NewMetadataRequest(client.Config().Version, topics))
-		answered <- answer{response, err}
-	}()
-	select {
-	case a := <-answered:
-		if a.err != nil {
-			return nil, fmt.Errorf("look at the topics of kafka: %w", a.err)
+		if err == nil || try == lookTries || ctx.Err() != nil {
+			return response, err
 		}
-		return found(a.response)
-	case <-ctx.Done():
-		return nil, fmt.Errorf("look at the topics of kafka: %w", ctx.Err())
+		broker.Close()                    // the client opens it anew; closed already is as good
+		_, _ = client.RefreshController() // the next try tells whether it helped
 	}
 }
 

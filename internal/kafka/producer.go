@@ -36,19 +36,22 @@ var ErrOutcomeUnknown = errors.New("the outcome of a kafka transaction is unknow
 //	Flush    Produce                  again for some time: the broker knows a second copy by its sequence
 //	Commit   EndTxn                   once; again where the coordinator answered that it did not do it
 type Producer struct {
-	id     string
-	client sarama.Client
-	lines  *lines
+	id       string
+	instance string
+	timeout  time.Duration // of a transaction
+	client   sarama.Client
+	lines    *lines
 
 	producerID int64
 	epoch      int16
 
 	queues   map[partition]*Queue
-	round    uint64   // of the open transaction, so that what was noted for an earlier one is void
-	open     bool     // between Begin and Commit
-	used     []*Queue // of the open transaction
-	enlisted int      // of used
-	batches  []*batch // of one Flush
+	round    uint64    // of the open transaction, so that what was noted for an earlier one is void
+	open     bool      // between Begin and Commit
+	used     []*Queue  // of the open transaction
+	enlisted int       // of used
+	expires  time.Time // when the broker may abort the open transaction
+	batches  []*batch  // of one Flush
 	memory   memory
 	failed   error
 	last     time.Time // when the last transaction ended, or the producer was opened
@@ -66,7 +69,7 @@ type partition struct {
 // OpenProducer opens the producer of a transactional id. This fences every older one of the id, and ends its open
 // transaction: what is read afterwards is the truth.
 func OpenProducer(ctx context.Context, c Config, transactionalID string) (*Producer, error) {
-	p := &Producer{id: transactionalID, lines: &lines{}, queues: map[partition]*Queue{}}
+	p := &Producer{id: transactionalID, instance: c.Instance, timeout: c.transactionTimeout(), lines: &lines{}, queues: map[partition]*Queue{}}
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
 	var err error
@@ -132,14 +135,27 @@ func (p *Producer) ask(question func(*sarama.Broker) (sarama.KError, error)) err
 	if code == sarama.ErrNotCoordinatorForConsumer || code == sarama.ErrConsumerCoordinatorNotAvailable {
 		p.client.RefreshTransactionCoordinator(p.id) // the next question tells whether it helped
 	}
-	if code != sarama.ErrNoError {
-		return code
+	switch code {
+	case sarama.ErrNoError:
+		return nil
+	case sarama.ErrProducerFenced:
+		return fencedError{}
 	}
-	return nil
+	return code
 }
 
-// passing tells what a coordinator answers for a moment, without having done what it was asked: while it ends the older
-// transaction of the id, and while it moves.
+// fencedError is sarama.ErrProducerFenced, for which sarama has no words.
+type fencedError struct{}
+
+func (fencedError) Error() string {
+	return "kafka server: another producer of the transactional id took over, or the transaction timed out"
+}
+
+func (fencedError) Unwrap() error { return sarama.ErrProducerFenced }
+
+// passing tells what a coordinator answers for a moment: while it ends the older transaction of the id, and while it moves. It
+// has not done what it was asked, but for an EndTxn that it wrote down as it lost its replicas or its lead: the next one of the
+// same transaction then hears how the first one ended.
 func passing(err error) bool {
 	for _, code := range []sarama.KError{sarama.ErrConcurrentTransactions, sarama.ErrOffsetsLoadInProgress,
 		sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrNotCoordinatorForConsumer} {
@@ -168,9 +184,10 @@ func (p *Producer) Close() {
 	})
 }
 
-// TooLarge reports whether an error says that Kafka does not take a record of that size: trying again will not help.
+// TooLarge reports whether an error says that Kafka does not take a batch of that size, over the topic's limit or longer than
+// a segment: trying again will not help.
 func TooLarge(err error) bool {
-	return errors.Is(err, sarama.ErrMessageSizeTooLarge)
+	return errors.Is(err, sarama.ErrMessageSizeTooLarge) || errors.Is(err, sarama.ErrMessageSetSizeTooLarge)
 }
 
 // Fenced reports whether an error says that another producer of the same transactional id took over, or that the

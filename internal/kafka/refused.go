@@ -43,14 +43,14 @@ func Denied(err error) bool {
 func Named(err error) error {
 	var refusal *cdc.Refusal
 	var partitions *PartitionsError
+	var large *TooLargeError
 	switch {
 	case errors.As(err, &refusal):
 		return err
 	case errors.As(err, &partitions):
 		return &cdc.Refusal{Name: "topic_partitions_differ", Problem: partitions.Problem(), Remedy: partitions.Remedy(), Err: err}
-	case TooLarge(err):
-		return &cdc.Refusal{Name: "row_too_large", Problem: "kafka does not take a record that is this large (" + err.Error() + ")",
-			Remedy: "the stream stops before it, so nothing is lost: raise the topic's max.message.bytes, or leave the table or its large column out of the publication", Err: err}
+	case errors.As(err, &large):
+		return large.Refusal()
 	case Denied(err):
 		return &cdc.Refusal{Name: "kafka_denied", Problem: "kafka denies us a right (" + err.Error() + ")", Remedy: "grant what docs/security.md lists", Err: err}
 	}

@@ -109,6 +109,9 @@ func (p *Producer) Enlist() error {
 	if err != nil {
 		return p.fail(fmt.Errorf("add partitions to a transaction of %s: %w", p.id, err))
 	}
+	if p.enlisted == 0 {
+		p.expires = time.Now().Add(p.timeout)
+	}
 	p.enlisted = len(p.used)
 	return nil
 }
@@ -167,9 +170,13 @@ func (p *Producer) Flush() error {
 	}
 }
 
-// produce sends batches, one of a partition, until the brokers have them.
+// produce sends batches, one of a partition, until the brokers have them, for as long as the transaction may last: a later try
+// would only be told that the producer is fenced, which hides the reason.
 func (p *Producer) produce(left []*batch) error {
 	deadline := time.Now().Add(commitTimeout)
+	if p.expires.Before(deadline) {
+		deadline = p.expires
+	}
 	for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, 500*time.Millisecond) {
 		var err error
 		if left, err = p.tryProduce(left); err == nil || len(left) == 0 {
@@ -219,6 +226,9 @@ func (p *Producer) tryProduce(batches []*batch) (again []*batch, err error) {
 					b.acknowledged()
 					continue
 				}
+			}
+			if TooLarge(failed) {
+				return nil, p.tooLarge(b, failed)
 			}
 			wrapped := fmt.Errorf("produce to topic %s: %w", b.topic, failed)
 			if !retriable(failed) {

@@ -2,8 +2,10 @@ package kafka_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -67,6 +69,42 @@ func TestALargeTransactionArrivesInOrder(t *testing.T) {
 	}
 }
 
+// A partition that has no leader for longer than a transaction may last is the reason that is given, as soon as it lasts no more.
+func TestAProducerTriesNoLongerThanItsTransactionLasts(t *testing.T) {
+	t.Parallel()
+	k, err := devstack.StartKafka(devstack.KafkaConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	c := kafka.Config{Brokers: k.Brokers(), TransactionTimeout: time.Second}
+	client, err := kafka.Connect(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	topic := topicOf(t, client)
+	k.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		k.Cluster().KeepControl()
+		return notLeader(r), nil, true
+	})
+	began := time.Now()
+	err = send(t, open(t, c, topic), topic, "a", "1")
+	if took := time.Since(began); !errors.Is(err, sarama.ErrNotLeaderForPartition) || took < c.TransactionTimeout || took > 30*time.Second {
+		t.Errorf("after %s: %v", took, err)
+	}
+}
+
+// notLeader answers a Produce of one partition.
+func notLeader(r kmsg.Request) kmsg.Response {
+	request := r.(*kmsg.ProduceRequest)
+	response := request.ResponseKind().(*kmsg.ProduceResponse)
+	answer := kmsg.NewProduceResponseTopicPartition()
+	answer.ErrorCode = kerr.NotLeaderForPartition.Code
+	response.Topics = []kmsg.ProduceResponseTopic{{Topic: request.Topics[0].Topic, Partitions: []kmsg.ProduceResponseTopicPartition{answer}}}
+	return response
+}
+
 // While a partition has no leader its batch is sent again, and while the coordinator is busy with the last transaction's end
 // the next one waits; neither ends the producer, and nothing comes twice.
 func TestATransactionOutlivesWhatPasses(t *testing.T) {
@@ -90,12 +128,7 @@ func TestATransactionOutlivesWhatPasses(t *testing.T) {
 		if moved++; moved > 2 {
 			return nil, nil, false
 		}
-		request := r.(*kmsg.ProduceRequest)
-		response := request.ResponseKind().(*kmsg.ProduceResponse)
-		answer := kmsg.NewProduceResponseTopicPartition()
-		answer.ErrorCode = kerr.NotLeaderForPartition.Code
-		response.Topics = []kmsg.ProduceResponseTopic{{Topic: request.Topics[0].Topic, Partitions: []kmsg.ProduceResponseTopicPartition{answer}}}
-		return response, nil, true
+		return notLeader(r), nil, true
 	})
 	k.Cluster().ControlKey(int16(kmsg.AddPartitionsToTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		k.Cluster().KeepControl()

@@ -33,6 +33,9 @@ type Match func(Message) bool
 // Kafka's API keys, as far as faults are chosen by them.
 const (
 	Produce            int16 = 0
+	Fetch              int16 = 1
+	ListOffsets        int16 = 2
+	FindCoordinator    int16 = 10
 	InitProducerID     int16 = 22
 	AddPartitionsToTxn int16 = 24
 	EndTxn             int16 = 26
