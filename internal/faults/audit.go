@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/livedb/livedb/internal/audit"
 )
 
@@ -29,13 +31,36 @@ func (r *round) audit(ctx context.Context) error {
 	state, stateErr := r.runAudit(ctx, "state")
 	if stateErr == nil {
 		r.result.Tables = state.State.Judged()
-		stateErr = r.take("state", &state.State.Verdict, state.State.Seq)
+		stateErr = errors.Join(r.take("state", &state.State.Verdict, state.State.Seq), r.checkTables(ctx, state.State.Tables))
 	}
 	both, err := r.runAudit(ctx, "stream,source")
 	if err != nil {
 		return errors.Join(stateErr, err)
 	}
 	return errors.Join(stateErr, r.take("stream", &both.Stream.Verdict, both.Stream.Events), r.take("source", &both.Source.Verdict, both.Source.Events))
+}
+
+// checkTables sees that the state audit judged every table whose events tell its rows, whatever was done to them: those with
+// REPLICA IDENTITY FULL, but for the ones whose columns change.
+func (r *round) checkTables(ctx context.Context, tables []audit.TableState) error {
+	judged := []string{}
+	for _, t := range tables {
+		if t.Judged {
+			judged = append(judged, t.Table)
+		}
+	}
+	conn, err := pgx.Connect(ctx, r.postgres.URL())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var missed string
+	err = conn.QueryRow(ctx, `SELECT coalesce(string_agg(relname, ', '), '') FROM pg_class WHERE oid = ANY ($1::text[]::regclass[])
+		AND relreplident = 'f' AND relname NOT LIKE 'changing%' AND oid <> ALL ($2::text[]::regclass[])`, r.tables, judged).Scan(&missed)
+	if err == nil && missed != "" {
+		err = fmt.Errorf("the state audit did not judge %s", missed)
+	}
+	return err
 }
 
 // runAudit runs some of the audits.

@@ -21,10 +21,14 @@ const (
 	Reader    Kind = "reader"    // kill -9 of the online reader
 	Pause     Kind = "pause"     // SIGSTOP of the role cdc until another one has taken over, then SIGCONT
 	Pair      Kind = "pair"      // two cdc started at once
+
+	// Two at once: what recovers from the one meets the other.
+	BrokerCDC         Kind = "broker+cdc"
+	PostgresProcessor Kind = "postgres+processor"
 )
 
 // Kinds lists the kinds, as results show them.
-var Kinds = []Kind{CDC, Postgres, Walsender, Broker, Processor, Reader, Pause, Pair}
+var Kinds = []Kind{CDC, Postgres, Walsender, Broker, Processor, Reader, Pause, Pair, BrokerCDC, PostgresProcessor}
 
 // Counts is a number of faults of each kind.
 type Counts map[Kind]int

@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/livedb/livedb/internal/audit"
+	"github.com/livedb/livedb/internal/failpoint"
 )
 
 // asReader makes the test binary be the online reader, so that a round can kill it.
@@ -44,7 +46,7 @@ func TestRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := Plan{Round: 1, Seed: rand.Uint64(), Faults: Counts{CDC: 2, Postgres: 1, Processor: 1, Reader: 1}}
+	plan := Plan{Round: 1, Seed: rand.Uint64(), Faults: Counts{CDC: 2, PostgresProcessor: 1, Processor: 1, Reader: 1}}
 	t.Logf("seed %d", plan.Seed)
 	stack := &Stack{Livedb: program, Reader: []string{self}, Kafka: kafka, Dir: t.TempDir(), Log: log, Out: t.Output()}
 	result := stack.Run(t.Context(), plan)
@@ -137,6 +139,26 @@ func TestAFailedRoundAndATornLineCountNothing(t *testing.T) {
 		t.Errorf("%+v, %v", results, err)
 	}
 	if table := Table(results); !strings.Contains(table, "2 FAILED") || !strings.Contains(table, "cdc 2") {
+		t.Error(table)
+	}
+}
+
+// A failpoint that no round hit proves nothing: the table says so. A round that failed does not count here either.
+func TestTheTableNamesWhatWasNeverHit(t *testing.T) {
+	t.Parallel()
+	points := map[string]int{}
+	for _, point := range slices.Concat(failpoint.CDC, failpoint.Process) {
+		if point != failpoint.EpochBegun {
+			points[string(point)] = 1
+		}
+	}
+	if table := Table([]Result{{Round: 1, Points: points}}); strings.Contains(table, "never hit") {
+		t.Error(table)
+	}
+	delete(points, string(failpoint.Heartbeat))
+	delete(points, string(failpoint.PartCommitted))
+	failed := Result{Round: 2, Points: map[string]int{string(failpoint.Heartbeat): 1}, Failure: "lost"}
+	if table := Table([]Result{{Round: 1, Points: points}, failed}); !strings.HasSuffix(table, "\nnever hit: cdc.part-committed, cdc.heartbeat-committed\n") {
 		t.Error(table)
 	}
 }

@@ -4,13 +4,17 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/failpoint"
+	"github.com/livedb/livedb/producer"
 )
 
 // fastLimit is how long a fast shutdown of Postgres and its next start may take while LiveDB streams.
@@ -29,15 +33,19 @@ func (r *round) inject(ctx context.Context, kind Kind) error {
 	case Reader:
 		return r.killReader(ctx)
 	case Postgres:
-		return r.restartPostgres(ctx)
+		return r.restartPostgres(ctx, kind)
 	case Walsender:
 		return r.terminateWalsender(ctx)
 	case Broker:
-		return r.killBroker(ctx)
+		return r.killBroker(ctx, kind, nil)
 	case Pause:
 		return r.pauseCDC(ctx)
 	case Pair:
 		return r.startPair(ctx)
+	case BrokerCDC:
+		return r.killBroker(ctx, kind, r.cdc)
+	case PostgresProcessor:
+		return r.together(ctx, r.processor, func() error { return r.restartPostgres(ctx, kind) })
 	}
 	return fmt.Errorf("there is no fault %q; name one of %v", kind, Kinds)
 }
@@ -56,7 +64,8 @@ func (r *round) killAtPoint(ctx context.Context, k *keeper, kind Kind, points []
 	if err != nil {
 		return err
 	}
-	k.arm(r.pick(points))
+	armed := r.pick(points)
+	k.arm(armed)
 	if left() > 1 && r.rng.IntN(4) == 0 {
 		p.kill()
 		err = k.next(ctx, n)
@@ -67,22 +76,48 @@ func (r *round) killAtPoint(ctx context.Context, k *keeper, kind Kind, points []
 		if p, n, err = k.current(ctx); err != nil {
 			return err
 		}
+		idle := strings.HasPrefix(armed, string(failpoint.Heartbeat)+":")
 		if again = left() > 1 && r.rng.IntN(3) == 0; again {
-			k.arm(r.pick(points))
+			armed = r.pick(points)
+			k.arm(armed)
 		}
-		select {
-		case <-p.reached:
-			r.linger(ctx, p)
-		case <-p.ended:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(r.patience()):
+		if err := r.awaitPoint(ctx, p, idle); err != nil {
+			return err
 		}
 		p.kill()
-		err = k.next(ctx, n)
+		if err = k.next(ctx, n); err == nil && idle {
+			err = r.startWriters()
+		}
 	}
 	return err
 }
+
+// awaitPoint waits until the process has been at its failpoint for a while, is dead, or has taken too long. One that is passed
+// by an idle stream alone has the writers stopped, and something written that is none of the stream's.
+func (r *round) awaitPoint(ctx context.Context, p *process, idle bool) error {
+	patience := r.patience()
+	if idle {
+		patience = idlePatience
+		if err := r.stopWriters(); err != nil {
+			return err
+		}
+		if err := r.execute(ctx, `SELECT pg_logical_emit_message(false, 'faults', 'idle')`); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-p.reached:
+		r.linger(ctx, p)
+	case <-p.ended:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(patience):
+	}
+	return nil
+}
+
+// idlePatience is how long an idle stream may take to its heartbeat, with time to catch up before.
+const idlePatience = 2*producer.DefaultHeartbeat + 10*time.Second
 
 // linger lets a process live on at its failpoint for a random while: mostly longer than the second between two status
 // updates to Postgres.
@@ -107,7 +142,26 @@ func (r *round) killReader(ctx context.Context) error {
 	return r.reader.next(ctx, n)
 }
 
-func (r *round) restartPostgres(ctx context.Context) error {
+// together kills a role at a random moment of another fault, which counts for both.
+func (r *round) together(ctx context.Context, k *keeper, other func() error) error {
+	p, n, err := k.current(ctx)
+	if err != nil {
+		return err
+	}
+	r.uncounted.Store(true)
+	defer r.uncounted.Store(false)
+	var killing sync.WaitGroup
+	moment := time.Duration(r.rng.IntN(1000)) * time.Millisecond
+	killing.Go(func() {
+		time.Sleep(moment)
+		p.kill()
+	})
+	err = other()
+	killing.Wait()
+	return errors.Join(err, k.next(ctx, n))
+}
+
+func (r *round) restartPostgres(ctx context.Context, kind Kind) error {
 	mode := []devstack.StopMode{devstack.StopKill, devstack.StopImmediate, devstack.StopFast}[r.rng.IntN(3)]
 	began := time.Now()
 	if err := r.postgres.Restart(ctx, mode); err != nil {
@@ -116,7 +170,7 @@ func (r *round) restartPostgres(ctx context.Context) error {
 	if took := time.Since(began); mode == devstack.StopFast && took > fastLimit {
 		return fmt.Errorf("a fast shutdown of Postgres and its start took %s, more than %s: something held the walsender up", took, fastLimit)
 	}
-	r.hit(Postgres, "postgres "+mode.String())
+	r.hit(kind, string(kind)+" "+mode.String())
 	return nil
 }
 
@@ -147,16 +201,22 @@ func (r *round) walsender(ctx context.Context, but int) (pid int, err error) {
 	return 0, context.Cause(ctx)
 }
 
-// killBroker kills a node, sees the stream go on without it, and brings it back. Two are never down at once.
-func (r *round) killBroker(ctx context.Context) error {
+// killBroker kills a node, and a role with it unless that is nil, sees the stream go on without the node, and brings it back. Two
+// nodes are never down at once.
+func (r *round) killBroker(ctx context.Context, kind Kind, with *keeper) error {
 	if r.Kafka.Nodes < 3 {
 		return errNoBroker
 	}
 	node := 1 + r.rng.IntN(r.Kafka.Nodes)
-	if err := r.Kafka.cluster.Kill(node); err != nil {
+	kill := func() error { return r.Kafka.cluster.Kill(node) }
+	if with != nil {
+		alone := kill
+		kill = func() error { return r.together(ctx, with, alone) }
+	}
+	if err := kill(); err != nil {
 		return err
 	}
-	r.hit(Broker, "broker")
+	r.hit(kind, string(kind))
 	if err := r.advance(ctx); err != nil {
 		return fmt.Errorf("without node %d of Kafka: %w", node, err)
 	}

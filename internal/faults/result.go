@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/livedb/livedb/internal/audit"
+	"github.com/livedb/livedb/internal/failpoint"
 )
 
 // Result is what a round did and found.
@@ -124,7 +125,20 @@ func Table(results []Result) string {
 	for _, point := range slices.Sorted(maps.Keys(sum.Points)) {
 		fmt.Fprintf(&b, "| %s | %d |\n", point, sum.Points[point])
 	}
+	if never := neverHit(sum.Points); len(never) > 0 {
+		fmt.Fprintf(&b, "\nnever hit: %s\n", strings.Join(never, ", "))
+	}
 	return b.String()
+}
+
+// neverHit lists the failpoints of which the rounds say nothing: what would fail there, they did not see.
+func neverHit(points map[string]int) (names []string) {
+	for _, point := range slices.Concat(failpoint.CDC, failpoint.Process) {
+		if points[string(point)] == 0 && point != failpoint.EpochBegun { // no round loses its slot
+			names = append(names, string(point))
+		}
+	}
+	return names
 }
 
 func kafkas(results []Result) string {

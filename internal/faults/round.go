@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -19,7 +20,6 @@ import (
 	"github.com/livedb/livedb/internal/devstack"
 	"github.com/livedb/livedb/internal/faults/workload"
 	"github.com/livedb/livedb/internal/kafka"
-	"github.com/livedb/livedb/producer"
 )
 
 // Plan is what a round is to do. The seed draws everything that is not timing.
@@ -34,7 +34,12 @@ type Plan struct {
 const (
 	writers    = 8
 	writerRate = 30 // transactions per second
-	bigRows    = producer.DefaultEvents + 1000
+	bigRows    = 50_000
+
+	// In half of the rounds a Kafka transaction holds so few events that many a transaction is split; the big one is smaller
+	// there, for each of its parts takes as long as any other commit.
+	fewEvents  = 20
+	fewBigRows = 1000
 )
 
 // Bounds of a round.
@@ -61,6 +66,7 @@ type round struct {
 	client   sarama.Client
 	load     *workload.Workload
 	tables   []string
+	few      bool // a Kafka transaction holds fewEvents
 
 	cdc, processor, reader *keeper
 	roles                  cell[[]*keeper] // all that are to be released
@@ -68,6 +74,7 @@ type round struct {
 	watching               sync.WaitGroup
 
 	hits       cell[hits]
+	uncounted  atomic.Bool      // a role is being killed as a part of another fault
 	progress   cell[Progress]   // of the online reader
 	checkpoint cell[checkpoint] // as committed
 	state      cell[viewState]  // likewise
@@ -90,6 +97,7 @@ func (s *Stack) Run(ctx context.Context, plan Plan) Result {
 	r := &round{Stack: s, plan: plan, rng: rand.New(rand.NewPCG(plan.Seed, 0)), fail: fail,
 		prefix: fmt.Sprintf("faults-%d-%x", plan.Round, plan.Seed&0xffff), dir: filepath.Join(s.Dir, fmt.Sprintf("round-%d", plan.Round))}
 	r.life, r.quit = context.WithCancel(context.WithoutCancel(ctx))
+	r.few = rand.New(rand.NewPCG(plan.Seed, 1)).IntN(2) == 0
 	r.hits.value = hits{Counts{}, map[string]int{}}
 	r.result = Result{Round: plan.Round, Seed: plan.Seed, Kafka: s.Kafka.Name, Audit: map[audit.Kind]uint64{}}
 	err := os.RemoveAll(r.dir) // of a round that was interrupted
@@ -148,12 +156,16 @@ func (r *round) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	r.result.Postgres = r.postgres.Version()
-	r.Log.Info("round", "round", r.plan.Round, "seed", r.plan.Seed, "postgres", r.postgres.Version(), "faults", r.plan.Faults)
+	r.Log.Info("round", "round", r.plan.Round, "seed", r.plan.Seed, "postgres", r.postgres.Version(), "few events", r.few, "faults", r.plan.Faults)
 	config := kafka.Config{Brokers: r.Kafka.Addresses, ClientID: "livedb/faults"}
 	if r.client, err = kafka.Connect(ctx, config); err != nil {
 		return err
 	}
-	if r.load, err = workload.Open(ctx, r.postgres.URL(), workload.Config{Seed: r.plan.Seed, Writers: writers, Rate: writerRate, Big: bigRows}); err != nil {
+	load := workload.Config{Seed: r.plan.Seed, Writers: writers, Rate: writerRate, Big: bigRows}
+	if r.few {
+		load.Big = fewBigRows
+	}
+	if r.load, err = workload.Open(ctx, r.postgres.URL(), load); err != nil {
 		return err
 	}
 	if err := r.execute(ctx, `CREATE SCHEMA faults; CREATE TABLE faults.sentinel (id int PRIMARY KEY)`); err != nil {
@@ -175,7 +187,10 @@ func (r *round) setUp(ctx context.Context) (err error) {
 	if err := r.startReaders(ctx); err != nil {
 		return err
 	}
-	return r.startWriters(ctx)
+	if err := r.startWriters(); err != nil {
+		return err
+	}
+	return r.advance(ctx)
 }
 
 // within bounds ctx by a time, and says what was late. The round's own failure is told before that.

@@ -25,6 +25,9 @@ type runCommand struct {
 	Pause     int `name:"pause" default:"10" help:"SIGSTOP of the role cdc until another one has taken over."`
 	Pairs     int `name:"pairs" default:"50" help:"Two cdc started at once."`
 
+	BrokerCDC         int `name:"broker-cdc" default:"10" help:"kill -9 of a broker and of the role cdc at once; only with three nodes."`
+	PostgresProcessor int `name:"postgres-processor" default:"10" help:"Kills and shutdowns of Postgres, with a kill -9 of the role process meanwhile."`
+
 	PostgresBin []string `name:"postgres-bin" placeholder:"DIR" help:"Folders of initdb and postgres, taken in turn; what the machine has if none is given."`
 	KafkaNodes  int      `name:"kafka-nodes" enum:"0,1,3" default:"3" help:"Nodes of Apache Kafka: 3, 1, or 0 for the embedded kfake."`
 	PerRound    int      `name:"per-round" default:"25" help:"Faults of a round."`
@@ -37,7 +40,8 @@ type runCommand struct {
 
 func (c *runCommand) totals() faults.Counts {
 	return faults.Counts{faults.CDC: c.CDC, faults.Postgres: c.Postgres, faults.Walsender: c.Walsender, faults.Broker: c.Broker,
-		faults.Processor: c.Processor, faults.Reader: c.Reader, faults.Pause: c.Pause, faults.Pair: c.Pairs}
+		faults.Processor: c.Processor, faults.Reader: c.Reader, faults.Pause: c.Pause, faults.Pair: c.Pairs,
+		faults.BrokerCDC: c.BrokerCDC, faults.PostgresProcessor: c.PostgresProcessor}
 }
 
 // Run implements the command.
@@ -68,8 +72,8 @@ func (c *runCommand) begin() (faults.Counts, []faults.Result, error) {
 		return nil, nil, fmt.Errorf("a round cannot have %d faults; give --per-round 1 or more", c.PerRound)
 	case c.Resume && c.State == "":
 		return nil, nil, errors.New("there is nothing to resume; name the file with --state")
-	case totals[faults.Broker] > 0 && c.KafkaNodes < 3:
-		return nil, nil, errors.New("a broker can be killed only where there are three nodes; give --kafka-nodes 3 or --broker 0")
+	case totals[faults.Broker]+totals[faults.BrokerCDC] > 0 && c.KafkaNodes < 3:
+		return nil, nil, errors.New("a broker can be killed only where there are three nodes; give --kafka-nodes 3, or --broker 0 and --broker-cdc 0")
 	}
 	if len(c.PostgresBin) == 0 {
 		c.PostgresBin = []string{""}

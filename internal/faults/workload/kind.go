@@ -23,6 +23,7 @@ const (
 	Partition     Kind = "partition"      // changes of a partitioned table
 	PartitionMove Kind = "partition-move" // a row from one partition to another
 	NoKey         Kind = "no-key"         // changes of a table without a key, equal rows among them
+	Copy          Kind = "copy"           // COPY, whose rows share one WAL record and so one LSN
 	AddColumn     Kind = "ddl-add"        // with a default, and rows before and after; so the next three
 	DropColumn    Kind = "ddl-drop"       // of a column that the same transaction or an earlier one added
 	RenameColumn  Kind = "ddl-rename"     // to and, the next time, back
@@ -44,7 +45,7 @@ var deal = []struct {
 	cards int
 }{
 	{Insert, 40}, {Update, 30}, {Delete, 20}, {KeyChange, 12}, {ToastKept, 8}, {ToastChanged, 8}, {Savepoint, 10}, {Rollback, 8},
-	{Prepare, 4}, {Resolve, 5}, {CrossTable, 16}, {Partition, 8}, {PartitionMove, 6}, {NoKey, 6}, {AddColumn, 1}, {DropColumn, 1},
+	{Prepare, 4}, {Resolve, 5}, {CrossTable, 16}, {Partition, 8}, {PartitionMove, 6}, {NoKey, 6}, {Copy, 6}, {AddColumn, 1}, {DropColumn, 1},
 	{RenameColumn, 1}, {ChangeType, 1}, {RolledBackDDL, 1}, {Truncate, 2}, {TruncateMany, 1}, {Message, 3}, {MessageInTx, 4},
 	{BackToBack, 8}, {Noise, 6}, {NoiseDatabase, 3},
 	{Big, 1}, // of the first writer only

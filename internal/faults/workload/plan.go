@@ -22,6 +22,8 @@ type plan struct {
 type step struct {
 	sql     string
 	dropped bool // taken back by a ROLLBACK TO SAVEPOINT
+
+	copied string // of a COPY FROM STDIN: its rows
 }
 
 // ending is how a transaction ends.
@@ -106,6 +108,8 @@ func (p *planner) plan(kind Kind) *plan {
 		t.add(p.partitions(kind == PartitionMove)...)
 	case NoKey:
 		t.add(p.keyless())
+	case Copy:
+		t.steps = append(t.steps, p.copies()...)
 	case AddColumn, DropColumn, RenameColumn, ChangeType, RolledBackDDL:
 		p.ddl(t)
 	case Truncate, TruncateMany:

@@ -1,6 +1,9 @@
 package workload
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // changeKey changes keys of rows of one of the tables. The new key may be taken: then the statement does nothing.
 func (p *planner) changeKey() []string {
@@ -90,6 +93,23 @@ func (p *planner) partitions(move bool) []string {
 				AND NOT EXISTS (SELECT FROM measured WHERE id = %[2]s AND region = '%[1]s')`, to, id, regions[from]))
 	}
 	return append(statements, p.measure(p.number))
+}
+
+// copies writes rows by COPY: Postgres puts as many of them into one WAL record as a page takes.
+func (p *planner) copies() []step {
+	var keyless, plain strings.Builder
+	for range p.size() {
+		fmt.Fprintf(&keyless, "%d\tcopied\n", p.IntN(20))
+	}
+	ids := p.ids(p.number, p.size())
+	for _, id := range ids {
+		fmt.Fprintf(&plain, "%s\t%d\t\\N\n", id, p.IntN(1000))
+	}
+	return []step{
+		{sql: "COPY keyless FROM STDIN", copied: keyless.String()},
+		{sql: "DELETE FROM plain WHERE id IN " + list(ids)},
+		{sql: "COPY plain FROM STDIN", copied: plain.String()},
+	}
 }
 
 // keyless changes the table without a key. Equal rows are common; some are changed and some stay.

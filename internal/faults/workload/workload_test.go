@@ -142,6 +142,10 @@ func TestEveryKindOverACrash(t *testing.T) {
 		WHERE get_byte(data, 0) <> ascii('A')`); messages != "BCDIRTUY" {
 		t.Errorf("the stream has the messages %s, want BCDIRTUY", messages)
 	}
+	if shared := number(t, conn, `SELECT count(*) FROM (SELECT lsn FROM pg_logical_slot_peek_binary_changes('live', NULL, NULL, 'proto_version', '1', 'publication_names', 'live')
+		WHERE get_byte(data, 0) = ascii('I') GROUP BY lsn HAVING count(*) > 1) AS records`); shared == 0 {
+		t.Error("no rows share one WAL record")
+	}
 	s, err := fold(t, w)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -187,11 +188,17 @@ func (w *writer) statements(ctx context.Context, conn *pgx.Conn, begin string, s
 		}
 	}
 	for _, s := range steps {
-		tag, err := conn.Exec(ctx, s.sql)
+		var tag pgconn.CommandTag
+		var err error
+		if s.copied != "" {
+			tag, err = conn.PgConn().CopyFrom(ctx, strings.NewReader(s.copied), s.sql)
+		} else {
+			tag, err = conn.Exec(ctx, s.sql)
+		}
 		if err != nil {
 			return 0, err
 		}
-		if !s.dropped && (tag.Insert() || tag.Update() || tag.Delete()) {
+		if !s.dropped && (s.copied != "" || tag.Insert() || tag.Update() || tag.Delete()) {
 			rows += tag.RowsAffected()
 		}
 	}
