@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,27 +49,34 @@ func (h unheard) Alarm() time.Time      { return time.Now().Add(time.Hour) }
 func (h unheard) Full() <-chan struct{} { return nil }
 func (h unheard) Durable() cdc.LSN      { return 1 }
 
-// What one read of the socket brings may hold the warning and the transactions behind the hole. None of them may be handled:
-// once one is committed, the next start begins behind the hole.
-func TestNothingBehindALossIsHandled(t *testing.T) {
+// piped returns a stream whose source is the other end of a pipe. dial is what pgconn dials with to cancel what it gave up.
+func piped(t *testing.T, dial pgconn.DialFunc) (*Stream, net.Conn) {
+	t.Helper()
 	client, server := net.Pipe()
-	defer server.Close()
-	defer client.Close()
+	t.Cleanup(func() { client.Close(); server.Close() })
 	c := &Conn{config: Config{Slot: "s", Publication: "p"}, net: newWire(client)}
 	config, err := pgconn.ParseConfig("postgres://u@localhost/d")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { c.notice(n) }
+	config.DialFunc, config.OnNotice = dial, func(_ *pgconn.PgConn, n *pgconn.Notice) { c.notice(n) }
 	c.pg, err = pgconn.Construct(&pgconn.HijackedConn{Conn: c.net, Config: config, Frontend: pgproto3.NewFrontend(c.net, c.net), ParameterStatuses: map[string]string{}, TxStatus: 'I'})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &Stream{conn: c, decoder: pgoutput.NewDecoder(), heard: time.Now(), silence: time.Minute, bytes: func(int) {}, stray: func() {}}
-	c.net.streaming, c.net.alarm = true, s.alarm
+	c.net.alarm = s.alarm
+	c.net.streaming.Store(true)
+	return s, server
+}
 
+// What one read of the socket brings may hold the warning and the transactions behind the hole. None of them may be handled:
+// once one is committed, the next start begins behind the hole.
+func TestNothingBehindALossIsHandled(t *testing.T) {
+	s, server := piped(t, nil)
 	var sent []byte
 	begin := append(append([]byte("w"), make([]byte, 24)...), append([]byte("B"), make([]byte, 20)...)...)
+	var err error
 	for _, m := range []pgproto3.BackendMessage{
 		&pgproto3.ParameterStatus{Name: "the first message of a read", Value: "is followed by a turn, which looks for warnings"},
 		&pgproto3.NoticeResponse{Severity: "WARNUNG", SeverityUnlocalized: "WARNING", Code: "55000", File: "pgoutput.c", Message: "Laden der Publikation »p« wird übersprungen"},
@@ -97,4 +106,37 @@ func TestNoStatusIsSentBeforeAnythingIsDurable(t *testing.T) {
 	if err := s.Status(time.Now()); err == nil {
 		t.Error("a status was sent")
 	}
+}
+
+// left fails the test if it is asked for anything after its stream has ended.
+type left struct {
+	unheard
+	ended chan struct{}
+}
+
+func (h left) Alarm() time.Time {
+	select {
+	case <-h.ended:
+		h.t.Error("the handler was asked after its stream had ended")
+	default:
+	}
+	return time.Now().Add(time.Hour)
+}
+
+// pgconn reads a broken connection to its end on a goroutine of its own, when the next session may run already.
+func TestNobodyIsAskedAfterABrokenStreamHasEnded(t *testing.T) {
+	h := left{unheard: unheard{t: t}, ended: make(chan struct{})}
+	s, server := piped(t, func(context.Context, string, string) (net.Conn, error) {
+		<-h.ended
+		return nil, errors.New("nothing is cancelled here")
+	})
+	go func() {
+		server.Read(make([]byte, 1<<10)) // the first status: to be unable to send it is another end
+		server.Close()
+	}()
+	if err := s.Run(t.Context(), h); err == nil || strings.Contains(err.Error(), "send a status") {
+		t.Errorf("the stream ended with %v", err)
+	}
+	close(h.ended)
+	<-s.conn.pg.CleanupDone()
 }

@@ -88,7 +88,8 @@ func (c *Conn) Start(ctx context.Context, at cdc.EndLSN, options StreamOptions) 
 	if s.stray == nil {
 		s.stray = func() {}
 	}
-	c.net.streaming, c.net.told, c.net.alarm = true, options.Read, s.alarm
+	c.net.told, c.net.alarm = options.Read, s.alarm
+	c.net.streaming.Store(true)
 	return s, nil
 }
 

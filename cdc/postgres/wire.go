@@ -18,7 +18,7 @@ import (
 // stream in large pieces: see pace.
 type wire struct {
 	net.Conn
-	streaming   bool
+	streaming   atomic.Bool
 	alarm       func() time.Time // when a read is to end without having brought anything
 	interrupted atomic.Bool
 	turned      bool // the socket was read, or could not be, since this was last cleared
@@ -72,7 +72,7 @@ func newWire(raw net.Conn) *wire {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if !w.streaming {
+	if !w.streaming.Load() {
 		return w.Conn.Read(p)
 	}
 	if len(w.unread) == 0 {
@@ -132,12 +132,19 @@ func (w *wire) wakeAt(much bool) {
 }
 
 func (w *wire) Write(p []byte) (int, error) {
-	if w.streaming {
+	if w.streaming.Load() {
 		if err := w.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return 0, err
 		}
 	}
 	return w.Conn.Write(p)
+}
+
+// SetDeadline ends the stream's way of reading. While we stream, pgconn sets one only as it gives up a connection that broke, and then,
+// on a goroutine of its own, reads what is left: what the reads of a stream touch and call belongs to the stream's goroutine.
+func (w *wire) SetDeadline(t time.Time) error {
+	w.streaming.Store(false)
+	return w.Conn.SetDeadline(t)
 }
 
 // interrupt ends a read under way, and each later one, at once.
