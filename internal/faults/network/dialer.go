@@ -200,7 +200,7 @@ func (d *Dialer) decide(m Message) *Injection {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, i := range d.injections {
-		waits := i.fault.After != nil && i.fault.After.acted == 0
+		waits := i.fault.After != nil && !i.fault.After.hasFired()
 		if waits || i.acted == i.fault.Times || !i.fault.Match(m) {
 			continue
 		}

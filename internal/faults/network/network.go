@@ -122,5 +122,15 @@ type Injection struct {
 // Fired is closed when the fault was acted out for the first time, or is just about to be.
 func (i *Injection) Fired() <-chan struct{} { return i.fired }
 
+// hasFired may be asked by another dialer's connections.
+func (i *Injection) hasFired() bool {
+	select {
+	case <-i.fired:
+		return true
+	default:
+		return false
+	}
+}
+
 // Answered is closed when the server has answered a Late message, or has closed the connection on it.
 func (i *Injection) Answered() <-chan struct{} { return i.answered }

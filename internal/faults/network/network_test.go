@@ -220,6 +220,34 @@ func TestALateRequestArrivesAfterItsRepetition(t *testing.T) {
 	s.expect(t, "late")
 }
 
+// What one side waits for may happen on the other, whose connections are another dialer's: seen under the race detector.
+func TestAFaultWaitsForOneOfAnotherDialer(t *testing.T) {
+	first, _, dialFirst := kafkaClient(t)
+	second, heard, dialSecond := kafkaClient(t)
+	cause := first.Inject(network.Fault{Match: network.Request(network.EndTxn), Action: network.Watch})
+	effect := second.Inject(network.Fault{Match: network.Request(network.Produce), Action: network.Watch, After: cause})
+	c, other := dialFirst(), dialSecond()
+	other.expect(network.Produce, "before")
+	heard.expect(t, "before")
+	select {
+	case <-effect.Fired():
+		t.Fatal("it fired before its cause")
+	default:
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	asking.Go(func() { c.ask(network.EndTxn, "cause") }) // to be heard is not what matters
+	for fired := false; !fired; {
+		other.expect(network.Produce, "meanwhile")
+		heard.expect(t, "meanwhile")
+		select {
+		case <-effect.Fired():
+			fired = true
+		default:
+		}
+	}
+}
+
 func TestAMessageIsHeldAndWhatIsBehindItWaits(t *testing.T) {
 	for _, match := range []network.Match{network.Request(network.Produce), network.Response(network.Produce)} {
 		d, s, dial := kafkaClient(t)
