@@ -96,6 +96,9 @@ func (c Config) refusal(err error) error {
 	case errors.Is(err, sarama.ErrUnsupportedSASLMechanism), errors.Is(err, sarama.ErrIllegalSASLState):
 		return &cdc.Refusal{Name: "kafka_mechanism_refused", Problem: fmt.Sprintf("kafka at %s offers no login by %s", at, c.SASL.Mechanism),
 			Remedy: "choose another --kafka-sasl, or the port of the listener that has it", Err: err}
+	case errors.Is(err, sarama.ErrInvalidTransactionTimeout):
+		return &cdc.Refusal{Name: "transaction_timeout_too_long", Problem: fmt.Sprintf("kafka at %s does not take a --transaction-timeout of %s (%v)", at, c.transactionTimeout(), err),
+			Remedy: "give one that is at most the brokers' transaction.max.timeout.ms, or raise that", Err: err}
 	case Denied(err):
 		return &cdc.Refusal{Name: "kafka_denied", Problem: fmt.Sprintf("kafka at %s denies us a right (%v)", at, err),
 			Remedy: "grant the user of --kafka-user, or of the client certificate, the rights that docs/security.md lists", Err: err}

@@ -224,6 +224,23 @@ func TestSecurityIsCheckedBeforeDialling(t *testing.T) {
 	}
 }
 
+// Only the brokers know how long they allow a transaction to be open, and asking again would not change it.
+func TestATransactionTimeoutThatTheBrokersRefuseIsNamed(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"transaction.max.timeout.ms": "60000"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	_, err = kafka.OpenProducer(t.Context(), kafka.Config{Brokers: cluster.ListenAddrs(), TransactionTimeout: 2 * time.Minute}, "id")
+	refused(t, err, "transaction_timeout_too_long", "--transaction-timeout of 2m0s")
+	p, err := kafka.OpenProducer(t.Context(), kafka.Config{Brokers: cluster.ListenAddrs(), TransactionTimeout: time.Minute}, "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+}
+
 // A broker of this machine that sends us on to another must not get the password carried there in clear.
 func TestPasswordDoesNotFollowTheMetadataInClear(t *testing.T) {
 	t.Parallel()
