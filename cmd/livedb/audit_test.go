@@ -63,18 +63,7 @@ func followed(t *testing.T, p place) {
 	t.Helper()
 	audit := start(t, append([]string{"audit", "--follow", "--ops-listen", "127.0.0.1:0"}, p.kafka...)...)
 	_, address, _ := strings.Cut(audit.await("metrics are served"), "address=")
-	awaitThat(t, "the metrics count the fault", func() bool {
-		response, err := http.Get("http://" + address + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Contains(string(text), `livedb_audit_violations_total{kind="duplicate"} 1`)
-	})
+	awaitMetric(t, address, `livedb_audit_violations_total{kind="duplicate"} 1`)
 	client, err := kafka.Connect(t.Context(), kafka.Config{Brokers: []string{p.broker}, ClientID: "livedb/test"})
 	if err != nil {
 		t.Fatal(err)
@@ -101,6 +90,23 @@ func followed(t *testing.T, p place) {
 	if err := audit.stop(syscall.SIGTERM, 10*time.Second); !errors.As(err, &exit) || exit.ExitCode() != exitFindings {
 		t.Errorf("the audit ends with %v", err)
 	}
+}
+
+// awaitMetric polls until the metrics hold a line.
+func awaitMetric(t *testing.T, address, line string) {
+	t.Helper()
+	awaitThat(t, line, func() bool {
+		response, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), line+"\n")
+	})
 }
 
 // awaitThat polls until a condition holds.

@@ -18,7 +18,7 @@ import (
 // hugeRows is how many rows the huge transaction has; LIVEDB_HUGE asks for others, such as 5000000.
 const hugeRows = 300_000
 
-// hugeMemory bounds the peak of the cdc process, whatever the transaction's size.
+// hugeMemory bounds the peak of the cdc process, and of one that reads, whatever the transaction's size.
 const hugeMemory = 300 << 20
 
 // A transaction far larger than memory may hold passes, and cdc is killed in its middle: the reader sees it once and whole,
@@ -43,6 +43,8 @@ func TestAHugeTransaction(t *testing.T) {
 	cdc := func() *process { return start(t, append([]string{"cdc", "--tables", "public.huge"}, p.both...)...) }
 	running := cdc()
 	running.await("streaming")
+	audit := start(t, append([]string{"audit", "--follow", "--ops-listen", "127.0.0.1:0"}, p.kafka...)...)
+	_, metrics, _ := strings.Cut(audit.await("metrics are served"), "address=")
 	written := make(chan error, 1)
 	go func() {
 		_, err := conn.Exec(context.Background(), "INSERT INTO huge SELECT i, md5(i::text) FROM generate_series(1, $1::int) i", rows)
@@ -82,11 +84,16 @@ func TestAHugeTransaction(t *testing.T) {
 		t.Errorf("%d events of %d, in %d transactions", seen, rows, began)
 	}
 	withinMemory(t, running)
-	audit := append([]string{"audit"}, p.both...)
-	if rows == hugeRows { // the state's would wait for the stream to be idle
-		audit = append(audit, "--only", "stream,source")
+	awaitMetric(t, metrics, fmt.Sprintf("livedb_audit_checked_total %v", float64(rows)))
+	withinMemory(t, audit)
+	if err := audit.stop(syscall.SIGTERM, 10*time.Second); err != nil {
+		t.Errorf("the audit that followed ends with %v", err)
 	}
-	code, stdout, stderr := livedb(t, ctx, audit...)
+	once := append([]string{"audit"}, p.both...)
+	if rows == hugeRows { // the state's would wait for the stream to be idle
+		once = append(once, "--only", "stream,source")
+	}
+	code, stdout, stderr := livedb(t, ctx, once...)
 	t.Logf("%s%s", stdout, stderr)
 	if code != exitDone {
 		t.Errorf("the audit ends with %d", code)
