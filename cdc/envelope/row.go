@@ -112,8 +112,6 @@ func (p *Plan) appendBefore(dst []byte, old *earlier) ([]byte, error) {
 // appendAfter appends the new row. A value that the update did not touch comes from the old row if that is known;
 // otherwise a placeholder stands for it.
 func (p *Plan) appendAfter(dst []byte, op cdc.Op, old *earlier, new cdc.Row) ([]byte, error) {
-	whole := op == cdc.Read || op == cdc.Insert && old.kind == cdc.OldNone
-
 	for i := range p.columns {
 		c, v := &p.columns[i], &new[i]
 		dst = append(dst, c.prefix...)
@@ -121,7 +119,7 @@ func (p *Plan) appendAfter(dst []byte, op cdc.Op, old *earlier, new cdc.Row) ([]
 			switch {
 			case old.has(c):
 				v = &old.row[i]
-			case !whole && !c.isKey && c.unavailable != "":
+			case op != cdc.Read && !c.isKey && c.unavailable != "":
 				dst = append(dst, c.unavailable...)
 				continue
 			}

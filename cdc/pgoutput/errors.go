@@ -36,12 +36,8 @@ var (
 
 // Values that LiveDB does not take.
 var (
-	ErrBinary = errors.New("the value is binary: the stream must be started with binary off")
-
-	// ErrUnchanged is not only a sign of damage. An update that moves a row into a publication's row filter is sent as an
-	// insert, and a large value that it did not touch is then missing for good (seen with 15 to 18).
-	ErrUnchanged = errors.New("the value is marked unchanged, but no earlier one was sent: for updates that move a row into a publication's row filter, " +
-		"the table needs REPLICA IDENTITY FULL")
+	ErrBinary    = errors.New("the value is binary: the stream must be started with binary off")
+	ErrUnchanged = errors.New("the value of an old row is marked unchanged")
 )
 
 // Error says which message could not be decoded, and why. Err is, or wraps, one of this package's errors.

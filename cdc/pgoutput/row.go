@@ -16,7 +16,9 @@ func (d *Decoder) insert(walStart cdc.LSN, body []byte, m *Message) error {
 	if marker != 'N' {
 		return unknownMarker(marker)
 	}
-	if d.newRow, err = readRow(&r, table, d.newRow, false); err != nil {
+	// An update that moves a row into a publication's row filter is sent as an insert, without the large values that it did not
+	// touch (seen with 15 to 18).
+	if d.newRow, err = readRow(&r, table, d.newRow, true); err != nil {
 		return err
 	}
 

@@ -9,7 +9,7 @@ import (
 
 // readRow reads a TupleData: Int16 number of columns, then for each 'n' (null), 'u' (unchanged) or 't', Int32 length and
 // that many bytes. It reuses row's memory, and the values are views into r's bytes, so it allocates nothing once the
-// row is as long as the widest table. Only the new row of an update may leave a value unchanged.
+// row is as long as the widest table. Only a new row may leave a value unchanged.
 func readRow(r *reader, table *cdc.Table, row cdc.Row, unchanged bool) (cdc.Row, error) {
 	count := int(int16(r.uint16()))
 	switch {

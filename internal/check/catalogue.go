@@ -57,7 +57,6 @@ var catalogue = map[string]Known{
 	"no_replica_identity":          {Source, Critical},
 	"replica_identity_not_full":    {Source, Warning},
 	"toast_columns_without_full":   {Source, Warning},
-	"row_filter_without_full":      {Source, Error},
 	"partition_identity_differs":   {Source, Warning},
 	"table_without_key":            {Source, Warning},
 	"topic_shared":                 {Source, Critical},

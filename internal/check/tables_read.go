@@ -21,7 +21,6 @@ type table struct {
 	Readable     bool     // we may SELECT it
 	Owned        bool     // we may publish it
 	Unique       []string // columns that could be the primary key: a row has them all, and no two rows the same
-	Filter       bool     // rows are published by a filter
 	Root         uint32   // of a leaf: the published table above it; 0 for a table of the publication itself
 }
 
@@ -52,7 +51,7 @@ const tableColumns = `
 // readPublished reads the tables of the publication.
 func readPublished(ctx context.Context, conn *pgx.Conn, p *postgres.Publication) ([]table, error) {
 	return collect(ctx, conn, `
-		SELECT`+tableColumns+`, EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $1 AND t.schemaname = n.nspname AND t.tablename = c.relname AND t.rowfilter IS NOT NULL), 0::oid
+		SELECT`+tableColumns+`, 0::oid
 		FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
 		WHERE p.pubname = $1 ORDER BY 2, 3`, p.Name)
 }
@@ -60,7 +59,7 @@ func readPublished(ctx context.Context, conn *pgx.Conn, p *postgres.Publication)
 // readWanted reads the tables that the publication would be made for: the given ones, or all.
 func readWanted(ctx context.Context, conn *pgx.Conn, tables []string) ([]table, error) {
 	return collect(ctx, conn, `
-		SELECT`+tableColumns+`, false, 0::oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		SELECT`+tableColumns+`, 0::oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
 		AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
 		AND ($1::text[] IS NULL OR n.nspname || '.' || c.relname = ANY ($1)) ORDER BY 2, 3`, tables)
@@ -78,7 +77,7 @@ func readLeaves(ctx context.Context, conn *pgx.Conn, roots []table) ([]table, er
 		return nil, nil
 	}
 	return collect(ctx, conn, `
-		SELECT`+tableColumns+`, false, root.oid FROM unnest($1::oid[]) AS root(oid), pg_partition_tree(root.oid) AS leaf
+		SELECT`+tableColumns+`, root.oid FROM unnest($1::oid[]) AS root(oid), pg_partition_tree(root.oid) AS leaf
 		JOIN pg_class c ON c.oid = leaf.relid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE leaf.isleaf AND c.relkind = 'r' ORDER BY 2, 3`, oids)
 }

@@ -139,9 +139,6 @@ func identityRules(t *table) []Finding {
 	case !t.HasIdentity && t.Kind == "r":
 		return []Finding{found("no_replica_identity", object, fmt.Sprintf("the table %s has no replica identity, so publishing it makes the application's UPDATE and DELETE fail", t),
 			"run the SQL, give it a primary key, or leave it out with --tables").with(fullSQL(t))}
-	case t.Filter && len(t.Wide) > 0:
-		return []Finding{found("row_filter_without_full", object, fmt.Sprintf("the table %s is published by a row filter and without FULL identity: an UPDATE that brings a row into the filter may come without its columns %s, which stops the stream", t, names(t.Wide)),
-			"run the SQL").with(fullSQL(t))}
 	case len(t.Wide) > 0:
 		return []Finding{found("toast_columns_without_full", object, fmt.Sprintf("updates of the table %s will lack the columns %s where they are large and unchanged, and never tell what the row was before", t, names(t.Wide)),
 			"run the SQL").with(fullSQL(t))}
