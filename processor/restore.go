@@ -3,9 +3,8 @@ package processor
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/IBM/sarama"
 
@@ -14,9 +13,6 @@ import (
 
 // headerBarrier marks the result that restore writes again.
 const headerBarrier = "livedb.barrier"
-
-// restoreTimeout bounds the reading of the results.
-const restoreTimeout = 2 * time.Minute
 
 // restore reads the view's state and results and says where the stream goes on.
 func (s *session) restore(ctx context.Context) (Start, error) {
@@ -36,7 +32,7 @@ func (s *session) restore(ctx context.Context) (Start, error) {
 	results := map[string][]byte{}
 	if st.Sample != nil {
 		if results, err = s.readResults(ctx, st.Sample); err != nil {
-			return Start{}, fmt.Errorf("read topic %s: %w", s.view, err)
+			return Start{}, err
 		}
 	}
 	return s.load(st, results)
@@ -72,40 +68,7 @@ func (s *session) readResults(ctx context.Context, sample *result) (map[string][
 		return nil, err
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
-	defer cancel()
-	consumer, err := sarama.NewConsumerFromClient(s.client)
-	if err != nil {
-		return nil, err
-	}
-	defer consumer.Close()
-	partition, err := consumer.ConsumePartition(s.view, 0, sarama.OffsetOldest)
-	if err != nil {
-		return nil, err
-	}
-	defer partition.AsyncClose()
-	results := map[string][]byte{}
-	for {
-		select {
-		case m, open := <-partition.Messages():
-			if !open {
-				return nil, errors.New("the consumer stopped")
-			}
-			results[string(m.Key)] = m.Value
-			if m.Value == nil {
-				delete(results, string(m.Key))
-			}
-			for _, h := range m.Headers {
-				if string(h.Key) == headerBarrier && string(h.Value) == mark {
-					return results, nil
-				}
-			}
-		case err := <-partition.Errors():
-			if err != nil {
-				return nil, err
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+	return kafka.ReadUntil(ctx, s.client, s.view, func(r kafka.Record) bool {
+		return slices.ContainsFunc(r.Headers, func(h *sarama.RecordHeader) bool { return string(h.Key) == headerBarrier && string(h.Value) == mark })
+	})
 }

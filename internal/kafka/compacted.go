@@ -29,7 +29,7 @@ func ReadCompacted(ctx context.Context, client sarama.Client, p *Producer, topic
 	if err != nil {
 		return nil, err
 	}
-	return readUntil(ctx, client, topic, nonce)
+	return ReadUntil(ctx, client, topic, func(r Record) bool { return isBarrier(r, nonce) })
 }
 
 func writeBarrier(p *Producer, topic string) (nonce string, err error) {
@@ -47,46 +47,43 @@ func writeBarrier(p *Producer, topic string) (nonce string, err error) {
 	return nonce, nil
 }
 
-func readUntil(ctx context.Context, client sarama.Client, topic, nonce string) (map[string][]byte, error) {
+// ReadUntil returns the last value per key of a compacted topic's partition 0, up to the first committed record that is the
+// last one wanted, with that. It waits for it, but for no longer than some minutes: Kafka answers a commit before it shows it.
+func ReadUntil(ctx context.Context, client sarama.Client, topic string, last func(Record) bool) (map[string][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, barrierTimeout)
 	defer cancel()
-	consumer, err := sarama.NewConsumerFromClient(client)
-	if err != nil {
-		return nil, fmt.Errorf("read topic %s: %w", topic, err)
-	}
-	defer consumer.Close()
-	partition, err := consumer.ConsumePartition(topic, 0, sarama.OffsetOldest)
-	if err != nil {
-		return nil, fmt.Errorf("read topic %s: %w", topic, err)
-	}
-	defer partition.AsyncClose()
-
-	last := map[string][]byte{}
-	for {
-		select {
-		case m, open := <-partition.Messages():
-			switch {
-			case !open:
-				return nil, fmt.Errorf("read topic %s: the consumer stopped", topic)
-			case isBarrier(m, nonce):
-				return last, nil
-			case m.Value == nil:
-				delete(last, string(m.Key))
-			default:
-				last[string(m.Key)] = m.Value
-			}
-		case err := <-partition.Errors():
+	values := map[string][]byte{}
+	for from := sarama.OffsetOldest; ; {
+		scan, err := OpenScan(client, topic, 0, from)
+		if err != nil {
+			return nil, err
+		}
+		for {
+			r, more, err := scan.Next(ctx)
 			if err != nil {
-				return nil, fmt.Errorf("read topic %s: %w", topic, err)
+				return nil, err
 			}
+			if !more {
+				break
+			}
+			if values[string(r.Key)] = r.Value; r.Value == nil {
+				delete(values, string(r.Key))
+			}
+			if last(r) {
+				return values, nil
+			}
+		}
+		from = scan.End()
+		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("read topic %s up to a barrier: %w", topic, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-func isBarrier(m *sarama.ConsumerMessage, nonce string) bool {
-	return string(m.Key) == barrierKey && len(m.Headers) == 1 && string(m.Headers[0].Value) == nonce
+func isBarrier(r Record, nonce string) bool {
+	return string(r.Key) == barrierKey && len(r.Headers) == 1 && string(r.Headers[0].Value) == nonce
 }
 
 // OthersBarrier reports whether another instance than this one wrote the last committed barrier of a topic. An instance whose

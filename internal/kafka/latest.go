@@ -66,7 +66,7 @@ func LatestBehindBarrier(ctx context.Context, client sarama.Client, p *Producer,
 		if err != nil {
 			return nil, err
 		}
-		if b := latest[barrierKey]; len(b.Headers) == 1 && string(b.Headers[0].Value) == nonce {
+		if isBarrier(latest[barrierKey], nonce) {
 			delete(latest, barrierKey)
 			return latest, nil
 		}
