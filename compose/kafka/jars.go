@@ -47,7 +47,7 @@ func findJava(name string) (string, error) {
 	}
 	found, err := exec.LookPath("java")
 	if err != nil {
-		return "", fmt.Errorf("%w: %s needs Java; install a JRE of 17 or later, or set JAVA_HOME", ErrMissing, name)
+		return "", fmt.Errorf("%s needs Java: install a JRE of 17 or later, or set JAVA_HOME", name)
 	}
 	return found, nil
 }
@@ -65,7 +65,7 @@ func jars(ctx context.Context, log *slog.Logger, name string, pom []byte) (strin
 	}
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return "", fmt.Errorf("%w: %s needs Maven to fetch its jars the first time; install mvn", ErrMissing, name)
+		return "", fmt.Errorf("%s needs Maven to fetch its jars the first time: install mvn", name)
 	}
 
 	// One at a time, whatever for: two Mavens would write into the same repository of the user.

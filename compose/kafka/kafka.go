@@ -40,9 +40,6 @@ type Security struct {
 	Users map[string]string
 }
 
-// ErrMissing is within the error of a Start that found no Java, or no Maven to fetch Kafka with.
-var ErrMissing = errors.New("a program is missing")
-
 // readyLimit is how long a node may take to be part of the cluster.
 const readyLimit = 2 * time.Minute
 

@@ -3,7 +3,6 @@ package kafka_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -26,15 +25,8 @@ import (
 func TestApacheKafkaLetsUsIn(t *testing.T) {
 	t.Parallel()
 	authority, stranger := devstack.TestAuthority(t), devstack.TestAuthority(t)
-	cluster, err := apachekafka.Start(t.Context(), apachekafka.Config{Settings: map[string]string{"connections.max.reauth.ms": "2000"}, Security: apachekafka.Security{
+	cluster := apachekafka.TestCluster(t, apachekafka.Config{Settings: map[string]string{"connections.max.reauth.ms": "2000"}, Security: apachekafka.Security{
 		Keystore: joined(t, authority, "127.0.0.1"), Truststore: authority.File, Users: map[string]string{"ann": hidden}}})
-	if errors.Is(err, apachekafka.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cluster.Close() })
 	certificate, key := authority.Issue("client")
 	known := kafka.TLS{CA: authority.File, Certificate: certificate, Key: key}
 	fresh, expired := written(t, unsigned(t, time.Now().Add(time.Hour))), written(t, unsigned(t, time.Now().Add(-time.Hour)))
